@@ -1,0 +1,625 @@
+import { readDbtime, writeDbtime } from './dbtime.js';
+import { EseError } from './ese-error.js';
+
+/**
+ * A database page: header, nodes growing upward from the data start, tags growing downward from the
+ * end (format specification, chapters 1.3 and 1.5).
+ *
+ * | offset | size | field |
+ * |---|---|---|
+ * | 0 | 8 | checksum |
+ * | 8 | 8 | dbtime of the last change |
+ * | 16 | 4 | pgno of the left sibling |
+ * | 20 | 4 | pgno of the right sibling |
+ * | 24 | 4 | objid of the tree |
+ * | 28 | 2 | cbFree |
+ * | 30 | 2 | cbUncommittedFree |
+ * | 32 | 2 | ibMicFree |
+ * | 34 | 2 | itagState: number of tags (12 bits), reserved tags (3 bits) |
+ * | 36 | 4 | flags |
+ * | 40 | 24 | checksums of blocks 1, 2, 3 (pages above 8 KiB) |
+ * | 64 | 4 | pgno (pages above 8 KiB) |
+ *
+ * A tag is four bytes: u16 size, u16 offset from the data start. Tag 0 is the external header; node
+ * `line` is tag `line + reservedTags`. A node is `[u16 prefix length] u16 suffix length, suffix, data`.
+ */
+export const PAGE_FLAG = {
+  root: 0x1,
+  leaf: 0x2,
+  parentOfLeaf: 0x4,
+  empty: 0x8,
+  repair: 0x10,
+  spaceTree: 0x20,
+  index: 0x40,
+  longValue: 0x80,
+  nonUnique: 0x400,
+  newRecord: 0x800,
+  newChecksum: 0x2000,
+  scrubbed: 0x4000,
+  flushType: 0x18000,
+  preInit: 0x20000,
+  fdpDelete: 0x40000,
+} as const;
+
+/** Names of the page flags in the order of their bits, as reports print them. */
+export const PAGE_FLAG_NAMES: readonly (readonly [number, string])[] = Object.entries(PAGE_FLAG).map(
+  ([name, bit]) => [bit, name] as const,
+);
+
+/** Flags of a node (format specification, chapter 1.5.2). */
+export const NODE_FLAG = { version: 0x1, deleted: 0x2, compressed: 0x4 } as const;
+
+/** Page sizes that a database may have, in bytes. */
+export const PAGE_SIZES: readonly number[] = [2048, 4096, 8192, 16384, 32768];
+
+/** Largest small page; larger ones have the long header and keep the node flags in the nodes. */
+export const SMALL_PAGE_MAX = 8192;
+
+const SMALL_HEADER_BYTES = 40;
+const LARGE_HEADER_BYTES = 80;
+const TAG_BYTES = 4;
+const TAG_COUNT_MASK = 0x0fff;
+const RESERVED_TAGS_SHIFT = 12;
+const RESERVED_TAGS_MASK = 7;
+const SMALL_TAG_MASK = 0x1fff;
+const LARGE_TAG_MASK = 0x7fff;
+const NODE_FLAGS_SHIFT = 13;
+const LENGTH_MASK = 0x1fff;
+/** Engine's rule: a prefix is used only if it saves more than the two bytes that it costs (chapter 1.5.4). */
+const PREFIX_MIN = 3;
+
+const OFFSET_DBTIME = 8;
+const OFFSET_PREV = 16;
+const OFFSET_NEXT = 20;
+const OFFSET_OBJID = 24;
+const OFFSET_CB_FREE = 28;
+const OFFSET_CB_UNCOMMITTED_FREE = 30;
+const OFFSET_IB_MIC_FREE = 32;
+const OFFSET_ITAG_STATE = 34;
+const OFFSET_FLAGS = 36;
+const OFFSET_LARGE_PGNO = 64;
+
+/** Bytes of the page header, for a page size in bytes. */
+export function pageHeaderBytes(pageSize: number): number {
+  return pageSize > SMALL_PAGE_MAX ? LARGE_HEADER_BYTES : SMALL_HEADER_BYTES;
+}
+
+/** File offset of a page: two header copies lie before page 1. */
+export function pageOffset(pgno: number, pageSize: number): number {
+  return (pgno + 1) * pageSize;
+}
+
+/**
+ * Where the parts of one node lie, as offsets into the bytes of its page. One object serves a whole
+ * loop: {@link Page.readNode} fills it.
+ */
+export interface NodeView {
+  flags: number;
+  /** Bytes of the key taken from the page's prefix key (tag 0). */
+  prefixLength: number;
+  suffixOffset: number;
+  suffixLength: number;
+  dataOffset: number;
+  dataLength: number;
+}
+
+/** An empty {@link NodeView} to be filled. */
+export function createNodeView(): NodeView {
+  return { flags: 0, prefixLength: 0, suffixOffset: 0, suffixLength: 0, dataOffset: 0, dataLength: 0 };
+}
+
+/**
+ * View of one page over bytes that it does not own. Reading never copies. Structure is trusted only
+ * after {@link checkPageStructure}; every accessor stays inside the page whatever the bytes say.
+ */
+export class Page {
+  bytes: Uint8Array;
+  view: DataView;
+  pgno: number;
+  readonly pageSize: number;
+  readonly headerBytes: number;
+  readonly isLarge: boolean;
+  private readonly tagMask: number;
+
+  constructor(bytes: Uint8Array, pgno: number) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.pgno = pgno;
+    this.pageSize = bytes.byteLength;
+    this.isLarge = this.pageSize > SMALL_PAGE_MAX;
+    this.headerBytes = pageHeaderBytes(this.pageSize);
+    this.tagMask = this.isLarge ? LARGE_TAG_MASK : SMALL_TAG_MASK;
+  }
+
+  /** Size of the data area (nodes, free space and tags) in bytes. */
+  get dataAreaBytes(): number {
+    return this.pageSize - this.headerBytes;
+  }
+
+  get dbtime(): number {
+    return readDbtime(this.view, OFFSET_DBTIME);
+  }
+  set dbtime(value: number) {
+    writeDbtime(this.view, OFFSET_DBTIME, value);
+  }
+  get pgnoPrev(): number {
+    return this.view.getUint32(OFFSET_PREV, true);
+  }
+  set pgnoPrev(value: number) {
+    this.view.setUint32(OFFSET_PREV, value, true);
+  }
+  get pgnoNext(): number {
+    return this.view.getUint32(OFFSET_NEXT, true);
+  }
+  set pgnoNext(value: number) {
+    this.view.setUint32(OFFSET_NEXT, value, true);
+  }
+  get objid(): number {
+    return this.view.getUint32(OFFSET_OBJID, true);
+  }
+  set objid(value: number) {
+    this.view.setUint32(OFFSET_OBJID, value, true);
+  }
+  get cbFree(): number {
+    return this.view.getUint16(OFFSET_CB_FREE, true);
+  }
+  private set cbFree(value: number) {
+    this.view.setUint16(OFFSET_CB_FREE, value, true);
+  }
+  get cbUncommittedFree(): number {
+    return this.view.getUint16(OFFSET_CB_UNCOMMITTED_FREE, true);
+  }
+  set cbUncommittedFree(value: number) {
+    this.view.setUint16(OFFSET_CB_UNCOMMITTED_FREE, value, true);
+  }
+  get ibMicFree(): number {
+    return this.view.getUint16(OFFSET_IB_MIC_FREE, true);
+  }
+  private set ibMicFree(value: number) {
+    this.view.setUint16(OFFSET_IB_MIC_FREE, value, true);
+  }
+  /** Number of tags, the reserved ones included. */
+  get tagCount(): number {
+    return this.view.getUint16(OFFSET_ITAG_STATE, true) & TAG_COUNT_MASK;
+  }
+  private set tagCount(value: number) {
+    const state = this.view.getUint16(OFFSET_ITAG_STATE, true);
+    this.view.setUint16(OFFSET_ITAG_STATE, (state & ~TAG_COUNT_MASK) | value, true);
+  }
+  /** Reserved tags as stored; 0 and 1 both mean that tag 0 alone is reserved. */
+  get storedReservedTags(): number {
+    return (this.view.getUint16(OFFSET_ITAG_STATE, true) >> RESERVED_TAGS_SHIFT) & RESERVED_TAGS_MASK;
+  }
+  /** Tags in front of the first node. */
+  get reservedTags(): number {
+    return this.storedReservedTags || 1;
+  }
+  /** Number of nodes, the flag-deleted ones included. */
+  get nodeCount(): number {
+    return Math.max(0, this.tagCount - this.reservedTags);
+  }
+  get flags(): number {
+    return this.view.getUint32(OFFSET_FLAGS, true);
+  }
+  set flags(value: number) {
+    this.view.setUint32(OFFSET_FLAGS, value, true);
+  }
+  /** The page number that a large page stores of itself; small pages store none. */
+  get storedPgno(): number | undefined {
+    return this.isLarge ? this.view.getUint32(OFFSET_LARGE_PGNO, true) : undefined;
+  }
+  get isRoot(): boolean {
+    return (this.flags & PAGE_FLAG.root) !== 0;
+  }
+  get isLeaf(): boolean {
+    return (this.flags & PAGE_FLAG.leaf) !== 0;
+  }
+  /** Free bytes that lie together behind the last node. */
+  get contiguousFree(): number {
+    return this.dataAreaBytes - this.ibMicFree - TAG_BYTES * this.tagCount;
+  }
+
+  private tagPosition(itag: number): number {
+    return this.pageSize - TAG_BYTES * (itag + 1);
+  }
+  /** Size of a tag's bytes. */
+  tagSize(itag: number): number {
+    return this.view.getUint16(this.tagPosition(itag), true) & this.tagMask;
+  }
+  /** Offset of a tag's bytes in the page (not in the data area). */
+  tagOffset(itag: number): number {
+    return this.headerBytes + (this.view.getUint16(this.tagPosition(itag) + 2, true) & this.tagMask);
+  }
+  /** Flags of the node in a tag (tag 0 has none). */
+  tagFlags(itag: number): number {
+    if (!this.isLarge) return this.view.getUint16(this.tagPosition(itag) + 2, true) >> NODE_FLAGS_SHIFT;
+    const offset = this.tagOffset(itag);
+    return this.tagSize(itag) >= 2 && offset + 2 <= this.pageSize
+      ? this.view.getUint16(offset, true) >> NODE_FLAGS_SHIFT
+      : 0;
+  }
+
+  /** The external header: the space header or split buffer of a root, the prefix key of other pages. */
+  get externalHeader(): Uint8Array {
+    if (this.tagCount === 0) return this.bytes.subarray(0, 0);
+    const offset = this.tagOffset(0);
+    return this.bytes.subarray(offset, offset + this.tagSize(0));
+  }
+
+  /** Fills `into` with the parts of node `line` (0 = first). Throws `JET_errNodeCorrupted`. */
+  readNode(line: number, into: NodeView): void {
+    const itag = line + this.reservedTags;
+    if (itag >= this.tagCount) {
+      throw new EseError('JET_errBadLineCount', `there is no node ${line}`, { pgno: this.pgno });
+    }
+    let at = this.tagOffset(itag);
+    const end = at + this.tagSize(itag);
+    const flags = this.tagFlags(itag);
+    let prefixLength = 0;
+    if (end > this.pageSize) this.nodeError(line, 'reaches past the end of the page');
+    if ((flags & NODE_FLAG.compressed) !== 0) {
+      if (at + 4 > end) this.nodeError(line, 'is too short for its key lengths');
+      prefixLength = this.view.getUint16(at, true) & LENGTH_MASK;
+      if (prefixLength > this.tagSize(0)) this.nodeError(line, 'takes more of the prefix key than there is');
+      at += 2;
+    }
+    if (at + 2 > end) this.nodeError(line, 'is too short for its key length');
+    const suffixLength = this.view.getUint16(at, true) & LENGTH_MASK;
+    at += 2;
+    if (at + suffixLength > end) this.nodeError(line, 'is shorter than its key');
+    into.flags = flags;
+    into.prefixLength = prefixLength;
+    into.suffixOffset = at;
+    into.suffixLength = suffixLength;
+    into.dataOffset = at + suffixLength;
+    into.dataLength = end - into.dataOffset;
+  }
+
+  private nodeError(line: number, what: string): never {
+    throw new EseError('JET_errNodeCorrupted', `node ${line} ${what}`, { pgno: this.pgno });
+  }
+
+  /** Copies the key of a node into `into` (which must be long enough) and returns its length. */
+  copyKey(node: NodeView, into: Uint8Array): number {
+    const { prefixLength, suffixLength, suffixOffset } = node;
+    if (prefixLength > 0) {
+      const prefix = this.tagOffset(0);
+      into.set(this.bytes.subarray(prefix, prefix + prefixLength), 0);
+    }
+    if (suffixLength > 0) {
+      into.set(this.bytes.subarray(suffixOffset, suffixOffset + suffixLength), prefixLength);
+    }
+    return prefixLength + suffixLength;
+  }
+
+  /** The key of a node as bytes of its own. */
+  key(node: NodeView): Uint8Array {
+    const key = new Uint8Array(node.prefixLength + node.suffixLength);
+    this.copyKey(node, key);
+    return key;
+  }
+
+  /** The data of a node, as a view. */
+  data(node: NodeView): Uint8Array {
+    return this.bytes.subarray(node.dataOffset, node.dataOffset + node.dataLength);
+  }
+
+  /**
+   * Compares the key of a node with `key`: negative when the node's is smaller. Bytes compare unsigned,
+   * the shorter key is smaller when all its bytes agree (chapter 2.1.3).
+   */
+  compareKey(node: NodeView, key: Uint8Array): number {
+    const prefix = this.tagOffset(0);
+    const length = node.prefixLength + node.suffixLength;
+    const common = Math.min(length, key.length);
+    const bytes = this.bytes;
+    for (let i = 0; i < common; i++) {
+      const own = bytes[i < node.prefixLength ? prefix + i : node.suffixOffset + i - node.prefixLength] ?? 0;
+      const difference = own - (key[i] ?? 0);
+      if (difference !== 0) return difference;
+    }
+    return length - key.length;
+  }
+
+  /** Child page number in a node of an internal page. Throws `JET_errNodeCorrupted`. */
+  childPgno(node: NodeView): number {
+    if (node.dataLength !== 4) {
+      throw new EseError('JET_errNodeCorrupted', 'an internal node does not hold one page number', {
+        pgno: this.pgno,
+      });
+    }
+    return this.view.getUint32(node.dataOffset, true);
+  }
+
+  // --- Changes. Each keeps the space accounting of chapter 1.5.5 true. ---
+
+  /** Makes this a new page: all zero but flags, objid, dbtime and an empty tag 0 (chapter 10.2.1). */
+  initialize(flags: number, objid: number, dbtime: number): void {
+    this.bytes.fill(0);
+    this.flags = flags | PAGE_FLAG.newRecord;
+    this.objid = objid;
+    this.dbtime = dbtime;
+    if (this.isLarge) this.view.setUint32(OFFSET_LARGE_PGNO, this.pgno, true);
+    this.tagCount = 1;
+    this.cbFree = this.dataAreaBytes - TAG_BYTES;
+  }
+
+  private setTag(itag: number, size: number, offset: number, flags: number): void {
+    const position = this.tagPosition(itag);
+    const ib = offset - this.headerBytes;
+    this.view.setUint16(position, size, true);
+    this.view.setUint16(position + 2, this.isLarge ? ib : ib | (flags << NODE_FLAGS_SHIFT), true);
+  }
+
+  /** Sets the flags of node `line`. */
+  setNodeFlags(line: number, flags: number): void {
+    const itag = line + this.reservedTags;
+    const at = this.isLarge ? this.tagOffset(itag) : this.tagPosition(itag) + 2;
+    const word = this.view.getUint16(at, true);
+    this.view.setUint16(at, (word & LENGTH_MASK) | (flags << NODE_FLAGS_SHIFT), true);
+  }
+
+  /** Moves the bytes of all tags together so that the free space is contiguous. */
+  private reorganize(): void {
+    const count = this.tagCount;
+    const order: number[] = [];
+    for (let itag = 0; itag < count; itag++) order.push(itag);
+    order.sort((a, b) => this.tagOffset(a) - this.tagOffset(b));
+    let to = this.headerBytes;
+    for (const itag of order) {
+      const size = this.tagSize(itag);
+      const from = this.tagOffset(itag);
+      const flags = this.isLarge ? 0 : this.tagFlags(itag);
+      if (size > 0 && from !== to) this.bytes.copyWithin(to, from, from + size);
+      this.setTag(itag, size, to, flags);
+      to += size;
+    }
+    this.ibMicFree = to - this.headerBytes;
+    this.bytes.fill(0, to, this.pageSize - TAG_BYTES * count);
+  }
+
+  private assertFits(bytes: number): void {
+    if (bytes > this.cbFree) {
+      throw new EseError('JET_errRecordTooBig', `${bytes} bytes do not fit into ${this.cbFree} free bytes`, {
+        pgno: this.pgno,
+      });
+    }
+  }
+
+  /**
+   * Inserts a node at `line` (0 .. nodeCount). `prefixLength` bytes of the key come from tag 0, `suffix`
+   * is the rest. Throws `JET_errRecordTooBig` when the page has not the space.
+   */
+  insertNode(line: number, flags: number, prefixLength: number, suffix: Uint8Array, data: Uint8Array): void {
+    const compressed = prefixLength > 0;
+    const size = (compressed ? 4 : 2) + suffix.length + data.length;
+    const count = this.tagCount;
+    const itag = line + this.reservedTags;
+    if (itag > count) {
+      throw new EseError('JET_errBadLineCount', `a node cannot become node ${line}`, { pgno: this.pgno });
+    }
+    this.assertFits(size + TAG_BYTES);
+    if (this.contiguousFree < size + TAG_BYTES) this.reorganize();
+    if (itag < count) {
+      const low = this.tagPosition(count - 1);
+      this.bytes.copyWithin(low - TAG_BYTES, low, this.tagPosition(itag) + TAG_BYTES);
+    }
+    const offset = this.headerBytes + this.ibMicFree;
+    this.tagCount = count + 1;
+    const nodeFlags = (flags & ~NODE_FLAG.compressed) | (compressed ? NODE_FLAG.compressed : 0);
+    this.setTag(itag, size, offset, nodeFlags);
+    let at = offset;
+    if (compressed) {
+      this.view.setUint16(at, prefixLength, true);
+      at += 2;
+    }
+    this.view.setUint16(at, suffix.length, true);
+    this.bytes.set(suffix, at + 2);
+    this.bytes.set(data, at + 2 + suffix.length);
+    this.ibMicFree += size;
+    this.cbFree -= size + TAG_BYTES;
+    if (this.isLarge) this.setNodeFlags(line, nodeFlags);
+  }
+
+  /** Length of the prefix with which `key` is stored on this page: 0, or more than 2 (chapter 12.1.4). */
+  prefixLengthFor(key: Uint8Array): number {
+    if (this.isRoot) return 0;
+    const prefix = this.externalHeader;
+    const limit = Math.min(prefix.length, key.length);
+    let common = 0;
+    while (common < limit && prefix[common] === key[common]) common++;
+    return common >= PREFIX_MIN ? common : 0;
+  }
+
+  /** Inserts a node by its whole key, compressed against the page's prefix as the engine does it. */
+  insertKeyed(line: number, flags: number, key: Uint8Array, data: Uint8Array): void {
+    const prefixLength = this.prefixLengthFor(key);
+    this.insertNode(line, flags, prefixLength, key.subarray(prefixLength), data);
+  }
+
+  /** Removes node `line` physically. */
+  deleteNode(line: number): void {
+    const itag = line + this.reservedTags;
+    const count = this.tagCount;
+    if (itag >= count) {
+      throw new EseError('JET_errBadLineCount', `there is no node ${line}`, { pgno: this.pgno });
+    }
+    const size = this.tagSize(itag);
+    const end = this.tagOffset(itag) + size - this.headerBytes;
+    const low = this.tagPosition(count - 1);
+    this.bytes.copyWithin(low + TAG_BYTES, low, this.tagPosition(itag));
+    this.bytes.fill(0, low, low + TAG_BYTES);
+    this.tagCount = count - 1;
+    this.cbFree += size + TAG_BYTES;
+    if (end === this.ibMicFree) this.ibMicFree -= size;
+    if (count - 1 === 1 && this.tagSize(0) === 0) this.ibMicFree = 0;
+  }
+
+  /** Replaces the data of node `line`; key, compression and flags stay. */
+  replaceData(line: number, data: Uint8Array): void {
+    const node = createNodeView();
+    this.readNode(line, node);
+    const itag = line + this.reservedTags;
+    const keyBytes = node.dataOffset - this.tagOffset(itag);
+    this.resizeTag(itag, keyBytes + data.length, keyBytes);
+    this.bytes.set(data, this.tagOffset(itag) + keyBytes);
+  }
+
+  /** Replaces the external header (tag 0). */
+  setExternalHeader(bytes: Uint8Array): void {
+    this.resizeTag(0, bytes.length, 0);
+    this.bytes.set(bytes, this.tagOffset(0));
+  }
+
+  /** Gives a tag `size` bytes, of which the first `keep` are kept (chapter 1.5.5, "Replace"). */
+  private resizeTag(itag: number, size: number, keep: number): void {
+    const old = this.tagSize(itag);
+    const offset = this.tagOffset(itag);
+    const flags = this.isLarge ? 0 : this.tagFlags(itag);
+    const isLast = offset + old - this.headerBytes === this.ibMicFree;
+    const growth = size - old;
+    if (growth <= 0) {
+      this.setTag(itag, size, offset, flags);
+      if (isLast) this.ibMicFree += growth;
+    } else {
+      this.assertFits(growth);
+      if (isLast && old > 0 && this.contiguousFree >= growth) {
+        this.setTag(itag, size, offset, flags);
+        this.ibMicFree += growth;
+      } else {
+        const head = this.bytes.slice(offset, offset + Math.min(keep, old));
+        this.setTag(itag, 0, offset, flags);
+        if (isLast) this.ibMicFree -= old;
+        if (this.contiguousFree < size) this.reorganize();
+        const to = this.headerBytes + this.ibMicFree;
+        this.setTag(itag, size, to, flags);
+        this.bytes.set(head, to);
+        this.ibMicFree += size;
+      }
+    }
+    this.cbFree -= growth;
+  }
+
+  /** Removes all nodes and the external header. */
+  clear(): void {
+    const reserved = this.reservedTags;
+    this.bytes.fill(0, this.headerBytes);
+    this.tagCount = reserved;
+    this.ibMicFree = 0;
+    this.cbUncommittedFree = 0;
+    this.cbFree = this.dataAreaBytes - TAG_BYTES * reserved;
+  }
+}
+
+/** The first structural fault of a page: the JET error and what is wrong. */
+export interface PageFault {
+  readonly error: 'JET_errDatabaseCorrupted' | 'JET_errPageTagCorrupted' | 'JET_errNodeCorrupted';
+  readonly what: string;
+}
+
+const KNOWN_FLAGS = Object.values(PAGE_FLAG).reduce((all, bit) => all | bit, 0) | 0x300 | 0x1000;
+
+/**
+ * Checks what one page says of itself, without its tree: counters, tags, node lengths, space equation
+ * (chapter 1.7, steps 5 to 11). Returns the first fault, or `undefined` for a sound page.
+ *
+ * `lastPgno` bounds the child page numbers of internal pages.
+ */
+export function checkPageStructure(page: Page, lastPgno = 0xffffffff): PageFault | undefined {
+  const fault = (error: PageFault['error'], what: string): PageFault => ({ error, what });
+  const area = page.dataAreaBytes;
+  const count = page.tagCount;
+  const flags = page.flags;
+  const isEmpty = (flags & PAGE_FLAG.empty) !== 0;
+  const isPreInit = (flags & PAGE_FLAG.preInit) !== 0;
+  if (page.cbFree > area) return fault('JET_errDatabaseCorrupted', 'cbFree exceeds the data area');
+  if (page.cbUncommittedFree > page.cbFree) {
+    return fault('JET_errDatabaseCorrupted', 'cbUncommittedFree exceeds cbFree');
+  }
+  if (page.ibMicFree > area) return fault('JET_errDatabaseCorrupted', 'ibMicFree lies behind the data area');
+  if (count * TAG_BYTES > area || count >= area / 4) {
+    return fault('JET_errPageTagCorrupted', `${count} tags do not fit`);
+  }
+  if (isEmpty && isPreInit) return fault('JET_errDatabaseCorrupted', 'the page is both empty and preInit');
+  if (count === 0 && !isEmpty && !isPreInit) return fault('JET_errPageTagCorrupted', 'the page has no tags');
+  if (page.ibMicFree + TAG_BYTES * count > area) {
+    return fault('JET_errPageTagCorrupted', 'the tags reach into the data');
+  }
+  if ((flags & PAGE_FLAG.longValue) !== 0 && (flags & PAGE_FLAG.index) !== 0) {
+    return fault('JET_errDatabaseCorrupted', 'the page claims to be both index and long value');
+  }
+  if ((flags & PAGE_FLAG.leaf) !== 0 && (flags & PAGE_FLAG.parentOfLeaf) !== 0) {
+    return fault('JET_errDatabaseCorrupted', 'the page claims to be both leaf and parent of leaves');
+  }
+  if ((flags & PAGE_FLAG.nonUnique) !== 0 && (flags & PAGE_FLAG.index) === 0) {
+    return fault('JET_errDatabaseCorrupted', 'only an index may have keys that are not unique');
+  }
+  if ((flags & PAGE_FLAG.root) !== 0 && (page.pgnoPrev !== 0 || page.pgnoNext !== 0)) {
+    return fault('JET_errDatabaseCorrupted', 'a root page has siblings');
+  }
+  const reserved = page.reservedTags;
+  const node = createNodeView();
+  let used = 0;
+  let overlaps = false;
+  let lastEnd = 0;
+  for (let itag = 0; itag < count; itag++) {
+    const size = page.tagSize(itag);
+    const start = page.tagOffset(itag) - page.headerBytes;
+    if (size === 0) {
+      if (itag >= reserved) return fault('JET_errPageTagCorrupted', `tag ${itag} is empty`);
+      continue;
+    }
+    if (start + size > page.ibMicFree) {
+      return fault('JET_errPageTagCorrupted', `tag ${itag} reaches past the used data`);
+    }
+    used += size;
+    if (start < lastEnd) overlaps = true;
+    lastEnd = Math.max(lastEnd, start + size);
+    if (itag < reserved) continue;
+    try {
+      page.readNode(itag - reserved, node);
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      return fault('JET_errNodeCorrupted', error.detail);
+    }
+    if (node.dataLength === 0) return fault('JET_errNodeCorrupted', `node ${itag - reserved} has no data`);
+    if ((flags & PAGE_FLAG.leaf) === 0 && !isEmpty) {
+      if (node.dataLength !== 4) {
+        return fault('JET_errNodeCorrupted', `node ${itag - reserved} does not hold one page number`);
+      }
+      const child = page.childPgno(node);
+      if (child === 0 || child > lastPgno) {
+        return fault('JET_errNodeCorrupted', `node ${itag - reserved} points to page ${child}`);
+      }
+    }
+  }
+  // Tags lie in any order; only when one starts before an earlier one ended can any two overlap.
+  if (overlaps && tagsOverlap(page)) return fault('JET_errPageTagCorrupted', 'two tags overlap');
+  if (page.cbFree !== area - used - TAG_BYTES * count) {
+    return fault(
+      'JET_errDatabaseCorrupted',
+      `cbFree is ${page.cbFree}, the tags leave ${area - used - TAG_BYTES * count} bytes`,
+    );
+  }
+  return undefined;
+}
+
+function tagsOverlap(page: Page): boolean {
+  const extents: { start: number; size: number }[] = [];
+  for (let itag = 0; itag < page.tagCount; itag++) {
+    const size = page.tagSize(itag);
+    if (size > 0) extents.push({ start: page.tagOffset(itag), size });
+  }
+  extents.sort((a, b) => a.start - b.start);
+  let end = 0;
+  for (const { start, size } of extents) {
+    if (start < end) return true;
+    end = start + size;
+  }
+  return false;
+}
+
+/** Flag bits that no known format version defines; worth a warning, no error (chapter 1.7, step 8). */
+export function unknownPageFlags(page: Page): number {
+  return (page.flags & ~KNOWN_FLAGS) >>> 0;
+}
