@@ -236,6 +236,7 @@ export const JET_ERRORS = {
   JET_errKeyDuplicate: { code: -1605, text: 'the key exists already' },
   JET_errLanguageNotSupported: { code: -1619, text: 'the locale is not supported here' },
   JET_errDecompressionFailed: { code: -1620, text: 'a compressed column cannot be read' },
+  JET_errDecryptionFailed: { code: -1622, text: 'an encrypted column cannot be read' },
   JET_errTempFileOpenError: { code: -1803, text: 'a temporary file cannot be opened' },
   JET_errDiskFull: { code: -1808, text: 'the disk is full' },
   JET_errPermissionDenied: { code: -1809, text: 'permission denied' },
