@@ -3,8 +3,8 @@ import { EseError, type Lgpos } from './ese-error.js';
 import { LGPOS_BYTES, LGPOS_NONE, readLgpos, writeLgpos } from './lgpos.js';
 import { LOGTIME_BYTES, type Logtime, logtimeToDate, readLogtime, writeLogtime } from './logtime.js';
 import { PAGE_SIZES } from './page.js';
+import { xorChecksum } from './page-checksum.js';
 import { readSignature, type Signature } from './signature.js';
-import { xorChecksum } from './xor-checksum.js';
 
 /**
  * The database header: a page at the start of the file and its shadow copy behind it (format

@@ -1,0 +1,86 @@
+import { EseError } from '../format/ese-error.js';
+import { checkPageStructure, Page, pageOffset } from '../format/page.js';
+import { correctPage, newPageScan, verifyPages } from '../format/page-checksum.js';
+import type { FileHandle } from '../io/file-system.js';
+
+/**
+ * Gives pages of a database for reading: verified, corrected in memory where one bit is wrong, and
+ * checked as pages, so that whoever holds a {@link Page} can follow its tags.
+ */
+export interface PageSource {
+  readonly pageSize: number;
+  /** Highest page number that lies whole in the file. */
+  readonly lastPgno: number;
+  /**
+   * A sound page. Throws `JET_errPageNotInitialized` for a blank one, `JET_errReadVerifyFailure` for a
+   * checksum that cannot be corrected, `JET_errFileIOBeyondEOF` behind the end, and the fault of the
+   * page check. The page is valid as long as the caller keeps it: nothing is reused under it.
+   */
+  readPage(pgno: number): Page;
+  /** Pages read so far whose single wrong bit was corrected in memory. */
+  readonly correctedPages: ReadonlySet<number>;
+}
+
+/** Pages kept after use, in bytes of page data. */
+const CACHE_BYTES = 16 * 1024 * 1024;
+
+/** A page source over an open database file, with a small cache of the pages used last. */
+export function createFilePageSource(file: FileHandle, pageSize: number): PageSource {
+  const lastPgno = Math.floor(file.size() / pageSize) - 2;
+  const cache = new Map<number, Page>();
+  const capacity = Math.max(16, Math.floor(CACHE_BYTES / pageSize));
+  const correctedPages = new Set<number>();
+  const suspects = new Uint32Array(1);
+  const scan = newPageScan();
+
+  const load = (pgno: number): Page => {
+    const place = { file: file.path, pgno };
+    if (pgno < 1 || pgno > lastPgno) {
+      throw new EseError('JET_errFileIOBeyondEOF', `there are only ${Math.max(0, lastPgno)} pages`, place);
+    }
+    const bytes = new Uint8Array(pageSize);
+    if (file.readAt(bytes, pageOffset(pgno, pageSize)) !== pageSize) {
+      throw new EseError('JET_errFileIOBeyondEOF', 'the page is cut off', place);
+    }
+    scan.uninitialized = 0;
+    const words = new Int32Array(bytes.buffer);
+    if (verifyPages(words, 0, 1, pageSize, pgno, suspects, scan) !== 0) {
+      if (correctPage(bytes, pgno).verdict !== 'correctable') {
+        throw new EseError('JET_errReadVerifyFailure', 'the page checksum is wrong', place);
+      }
+      correctedPages.add(pgno);
+    }
+    if (scan.uninitialized !== 0) {
+      throw new EseError('JET_errPageNotInitialized', 'the page is blank', place);
+    }
+    const page = new Page(bytes, pgno);
+    const fault = checkPageStructure(page, lastPgno);
+    if (fault !== undefined) throw new EseError(fault.error, fault.what, place);
+    const stored = page.storedPgno;
+    if (stored !== undefined && stored !== pgno) {
+      throw new EseError('JET_errReadPgnoVerifyFailure', `the page carries number ${stored}`, place);
+    }
+    return page;
+  };
+
+  return {
+    pageSize,
+    lastPgno,
+    correctedPages,
+    readPage(pgno) {
+      const hit = cache.get(pgno);
+      if (hit !== undefined) {
+        cache.delete(pgno);
+        cache.set(pgno, hit);
+        return hit;
+      }
+      const page = load(pgno);
+      if (cache.size >= capacity) {
+        const oldest = cache.keys().next();
+        if (!oldest.done) cache.delete(oldest.value);
+      }
+      cache.set(pgno, page);
+      return page;
+    },
+  };
+}
