@@ -10,7 +10,7 @@
  */
 
 /** Column types by their JET names (chapter 3.1.1). */
-export const Coltyp = {
+export const COLTYP = {
   nil: 0,
   bit: 1,
   unsignedByte: 2,
@@ -66,7 +66,7 @@ export const FID_TAGGED_LEAST = 256;
 export const FID_TAGGED_MOST = 65248;
 
 /** Column flags of the catalog (chapter 3.1.4). */
-export const ColumnFlag = {
+export const COLUMN_FLAG = {
   notNull: 0x0001,
   version: 0x0002,
   autoIncrement: 0x0004,
@@ -88,16 +88,16 @@ export const CODE_PAGE_UNICODE = 1200;
 export const CODE_PAGE_ASCII = 20127;
 
 /** One column as the catalog defines it. */
-export type ColumnDefinition = {
+export interface ColumnDefinition {
   readonly columnId: number;
   readonly name: string;
-  /** One of {@link Coltyp}. */
+  /** One of {@link COLTYP}. */
   readonly coltyp: number;
   /** Most bytes that a value has; exact for fixed columns; 0 = no limit. */
   readonly maxLength: number;
   /** 0 for columns that hold no text. */
   readonly codePage: number;
-  /** Bits of {@link ColumnFlag}. */
+  /** Bits of {@link COLUMN_FLAG}. */
   readonly flags: number;
   /** Fixed columns: offset of the value from the start of the record; 0 for all others. */
   readonly fixedOffset: number;
@@ -107,7 +107,7 @@ export type ColumnDefinition = {
   readonly callback?: string;
   /** The column comes from the template table: tagged values carry the derived bit. */
   readonly derived: boolean;
-};
+}
 
 /** The JET name of a column type, `Unknown(n)` for numbers that no engine defines. */
 export function coltypName(coltyp: number): string {
@@ -121,11 +121,11 @@ export function coltypSize(coltyp: number): number {
 
 /** LongBinary, LongText and the obsolete SLV: values that may live in the long-value tree. */
 export function isLongValueType(coltyp: number): boolean {
-  return coltyp === Coltyp.longBinary || coltyp === Coltyp.longText || coltyp === Coltyp.slv;
+  return coltyp === COLTYP.longBinary || coltyp === COLTYP.longText || coltyp === COLTYP.slv;
 }
 
 export function isTextType(coltyp: number): boolean {
-  return coltyp === Coltyp.text || coltyp === Coltyp.longText;
+  return coltyp === COLTYP.text || coltyp === COLTYP.longText;
 }
 
 export function isFixedColumn(columnId: number): boolean {

@@ -15,7 +15,7 @@
  */
 import { EseError } from './ese-error.js';
 
-export const CompressionScheme = {
+export const COMPRESSION_SCHEME = {
   sevenBitAscii: 1,
   sevenBitUnicode: 2,
   xpress: 3,
@@ -60,20 +60,20 @@ export function compressionScheme(bytes: Uint8Array, start: number, end: number)
 export function decompressedSize(bytes: Uint8Array, start: number, end: number): number {
   const scheme = compressionScheme(bytes, start, end);
   switch (scheme) {
-    case CompressionScheme.sevenBitAscii:
+    case COMPRESSION_SCHEME.sevenBitAscii:
       return sevenBitUnits(bytes, start, end);
-    case CompressionScheme.sevenBitUnicode:
+    case COMPRESSION_SCHEME.sevenBitUnicode:
       return 2 * sevenBitUnits(bytes, start, end);
-    case CompressionScheme.xpress:
-    case CompressionScheme.lz4:
-    case CompressionScheme.xpress10:
+    case COMPRESSION_SCHEME.xpress:
+    case COMPRESSION_SCHEME.lz4:
+    case COMPRESSION_SCHEME.xpress10:
       if (end - start < SIZED_HEADER_BYTES) {
         throw corrupt(`compressed value of ${end - start} bytes has no size`);
       }
       return (bytes[start + 1] ?? 0) | ((bytes[start + 2] ?? 0) << 8);
-    case CompressionScheme.scrub:
+    case COMPRESSION_SCHEME.scrub:
       throw corrupt('the value was scrubbed');
-    case CompressionScheme.xpress9:
+    case COMPRESSION_SCHEME.xpress9:
       throw corrupt('XPRESS9 compression is not supported');
     default:
       throw corrupt(`compression scheme ${scheme} does not exist`);
@@ -100,16 +100,16 @@ export function decompress(
   }
   const scheme = compressionScheme(bytes, start, end);
   switch (scheme) {
-    case CompressionScheme.sevenBitAscii:
+    case COMPRESSION_SCHEME.sevenBitAscii:
       unpackSevenBit(bytes, start, out, outStart, size, 1);
       return size;
-    case CompressionScheme.sevenBitUnicode:
+    case COMPRESSION_SCHEME.sevenBitUnicode:
       unpackSevenBit(bytes, start, out, outStart, size, 2);
       return size;
-    case CompressionScheme.xpress:
+    case COMPRESSION_SCHEME.xpress:
       decodeXpress(bytes, start + SIZED_HEADER_BYTES, end, out, outStart, size);
       return size;
-    case CompressionScheme.lz4:
+    case COMPRESSION_SCHEME.lz4:
       decodeLz4(bytes, start + SIZED_HEADER_BYTES, end, out, outStart, size);
       return size;
     default:
@@ -362,7 +362,7 @@ export function compressSevenBit(plain: Uint8Array): Uint8Array | undefined {
     return undefined;
   }
   const packed = new Uint8Array(size);
-  const scheme = wide ? CompressionScheme.sevenBitUnicode : CompressionScheme.sevenBitAscii;
+  const scheme = wide ? COMPRESSION_SCHEME.sevenBitUnicode : COMPRESSION_SCHEME.sevenBitAscii;
   packed[0] = (scheme << SCHEME_SHIFT) | ((bits + 7) % 8);
   let at = 1;
   let pending = 0;

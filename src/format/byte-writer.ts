@@ -1,0 +1,127 @@
+/**
+ * A growing buffer that output is appended to. The hot loops of export write into `bytes` directly after
+ * {@link reserve}; nothing is allocated while the buffer is large enough.
+ */
+export interface ByteWriter {
+  bytes: Uint8Array;
+  /** Number of bytes written so far. */
+  length: number;
+}
+
+export function createByteWriter(capacity: number): ByteWriter {
+  return { bytes: new Uint8Array(Math.max(64, capacity)), length: 0 };
+}
+
+/** Makes room for `count` more bytes. */
+export function reserve(writer: ByteWriter, count: number): void {
+  const needed = writer.length + count;
+  if (needed <= writer.bytes.length) {
+    return;
+  }
+  const grown = new Uint8Array(Math.max(needed, 2 * writer.bytes.length));
+  grown.set(writer.bytes.subarray(0, writer.length));
+  writer.bytes = grown;
+}
+
+export function appendByte(writer: ByteWriter, byte: number): void {
+  reserve(writer, 1);
+  writer.bytes[writer.length] = byte;
+  writer.length += 1;
+}
+
+export function appendBytes(writer: ByteWriter, source: Uint8Array): void {
+  reserve(writer, source.length);
+  writer.bytes.set(source, writer.length);
+  writer.length += source.length;
+}
+
+/** Appends a string of characters below U+0080. */
+export function appendAscii(writer: ByteWriter, text: string): void {
+  reserve(writer, text.length);
+  const bytes = writer.bytes;
+  let at = writer.length;
+  for (let i = 0; i < text.length; i += 1) {
+    bytes[at] = text.charCodeAt(i);
+    at += 1;
+  }
+  writer.length = at;
+}
+
+const HEX_DIGITS = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0));
+const ZERO = 0x30;
+const MINUS = 0x2d;
+
+export function appendHex(writer: ByteWriter, source: Uint8Array, start: number, end: number): void {
+  reserve(writer, 2 * (end - start));
+  const bytes = writer.bytes;
+  let at = writer.length;
+  for (let i = start; i < end; i++) {
+    const byte = source[i] ?? 0;
+    bytes[at] = HEX_DIGITS[byte >> 4] ?? 0;
+    bytes[at + 1] = HEX_DIGITS[byte & 15] ?? 0;
+    at += 2;
+  }
+  writer.length = at;
+}
+
+/** Appends bytes in hexadecimal from the last to the first: a little-endian number as people write it. */
+export function appendHexReversed(writer: ByteWriter, source: Uint8Array, start: number, end: number): void {
+  reserve(writer, 2 * (end - start));
+  const bytes = writer.bytes;
+  let at = writer.length;
+  for (let i = end - 1; i >= start; i--) {
+    const byte = source[i] ?? 0;
+    bytes[at] = HEX_DIGITS[byte >> 4] ?? 0;
+    bytes[at + 1] = HEX_DIGITS[byte & 15] ?? 0;
+    at += 2;
+  }
+  writer.length = at;
+}
+
+/** Appends an integer of at most 53 bits, with at least `digits` digits. */
+export function appendInteger(writer: ByteWriter, value: number, digits = 1): void {
+  reserve(writer, 20 + digits);
+  let rest = value;
+  if (rest < 0) {
+    writer.bytes[writer.length] = MINUS;
+    writer.length++;
+    rest = -rest;
+  }
+  let count = digits;
+  for (let power = 10 ** digits; rest >= power; power *= 10) count++;
+  const bytes = writer.bytes;
+  for (let at = writer.length + count - 1; at >= writer.length; at--) {
+    const next = Math.floor(rest / 10);
+    bytes[at] = ZERO + (rest - 10 * next);
+    rest = next;
+  }
+  writer.length += count;
+}
+
+const TWO_32 = 2 ** 32;
+/** Largest high half of a 64-bit number that stays exact as a double. */
+const EXACT_HIGH_LIMIT = 2 ** 21;
+
+/** Appends the decimal form of a 64-bit number given as two unsigned 32-bit halves. */
+export function appendInteger64(writer: ByteWriter, high: number, low: number, signed: boolean): void {
+  let upper = high;
+  let lower = low;
+  if (signed && upper >= 0x80000000) {
+    reserve(writer, 1);
+    writer.bytes[writer.length] = MINUS;
+    writer.length++;
+    lower = (TWO_32 - lower) % TWO_32;
+    upper = (TWO_32 - upper - (lower === 0 ? 0 : 1)) % TWO_32;
+  }
+  if (upper < EXACT_HIGH_LIMIT) {
+    appendInteger(writer, upper * TWO_32 + lower);
+    return;
+  }
+  // One step of long division by 10^6; every intermediate stays below 2^53.
+  const base = 1e6;
+  const upperQuotient = Math.floor(upper / base);
+  const rest = (upper - upperQuotient * base) * TWO_32 + lower;
+  const lowerQuotient = Math.floor(rest / base);
+  appendInteger(writer, upperQuotient * TWO_32 + lowerQuotient);
+  appendInteger(writer, rest - lowerQuotient * base, 6);
+}
