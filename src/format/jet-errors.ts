@@ -163,6 +163,7 @@ export const JET_ERRORS = {
   },
   JET_errDbTimeBeyondMaxRequired: { code: -625, text: 'a page is newer than the highest required log' },
   JET_errLogOperationInconsistentWithDatabase: { code: -626, text: 'a log record contradicts the database' },
+  JET_errFeatureNotAvailable: { code: -1001, text: 'this function does not exist in this version' },
   JET_errInvalidName: { code: -1002, text: 'a name is not valid' },
   JET_errInvalidParameter: { code: -1003, text: 'a parameter is not valid' },
   JET_errDatabaseFileReadOnly: { code: -1008, text: 'the database file is read-only' },
