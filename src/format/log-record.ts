@@ -1,0 +1,165 @@
+/**
+ * One decoded log record: a typed view over its bytes (format specification, chapter 4.5-4.6). Nothing is
+ * copied and no field is read before it is asked for, so a view is as cheap as the fields that are used.
+ */
+import { EseError, type Lgpos } from './ese-error.js';
+import type { BytesField, LogField, RecordBytes } from './log-record-field.js';
+import { LOG_RECORD_LAYOUTS } from './log-record-layout.js';
+import { logRecordSize } from './log-record-size.js';
+import { type LogRecordName, LRTYP, logRecordName } from './log-record-type.js';
+
+type Layouts = typeof LOG_RECORD_LAYOUTS;
+type FieldValue<F> = F extends LogField<infer V> ? V : never;
+type BytesFieldName<L> = { [K in keyof L]: L[K] extends BytesField ? K : never }[keyof L] & string;
+
+/**
+ * The view of a record of the type `N`: its layout's fields, and for every field of bytes `<field>At`, the
+ * offset of these bytes in `bytes`.
+ *
+ * The view stays valid only as long as the memory under it is not reused: a reader's window moves on. Keep
+ * a record longer with {@link copyLogRecord}. Reading a field of variable length throws an `EseError`
+ * (JET_errLogFileCorrupt) if it exceeds the record.
+ */
+export type LogRecordOf<N extends LogRecordName> = RecordBytes & {
+  readonly lrtyp: (typeof LRTYP)[N];
+  readonly name: N;
+} & { readonly [K in keyof Layouts[N]]: FieldValue<Layouts[N][K]> } & {
+  readonly [K in BytesFieldName<Layouts[N]> as `${K}At`]: number;
+};
+
+/** Any log record: a union told apart by `lrtyp` (or by `name`). */
+export type LogRecord = { [N in LogRecordName]: LogRecordOf<N> }[LogRecordName];
+
+abstract class RecordView implements RecordBytes {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly offset: number;
+  readonly size: number;
+
+  constructor(bytes: Uint8Array, view: DataView, offset: number, size: number) {
+    this.bytes = bytes;
+    this.view = view;
+    this.offset = offset;
+    this.size = size;
+  }
+}
+
+interface RecordViewType {
+  new (bytes: Uint8Array, view: DataView, offset: number, size: number): RecordView;
+}
+
+/** View type and least size by record type. */
+const VIEW_TYPES: (RecordViewType | undefined)[] = [];
+const LEAST_SIZES: number[] = [];
+for (const name of Object.keys(LOG_RECORD_LAYOUTS) as LogRecordName[]) {
+  VIEW_TYPES[LRTYP[name]] = defineView(name);
+  LEAST_SIZES[LRTYP[name]] = leastSize(name);
+}
+
+function layoutFields(name: LogRecordName): [string, LogField<unknown>][] {
+  return Object.entries(LOG_RECORD_LAYOUTS[name]);
+}
+
+function defineView(name: LogRecordName): RecordViewType {
+  const View = class extends RecordView {};
+  const lrtyp = LRTYP[name];
+  const properties: PropertyDescriptorMap = { lrtyp: { value: lrtyp }, name: { value: name } };
+  for (const [fieldName, field] of layoutFields(name)) {
+    const { read } = field;
+    properties[fieldName] = {
+      get(this: RecordView) {
+        return read(this);
+      },
+    };
+    if ('start' in field) {
+      const { start } = field as BytesField;
+      properties[`${fieldName}At`] = {
+        get(this: RecordView) {
+          return this.offset + start(this);
+        },
+      };
+    }
+  }
+  Object.defineProperties(View.prototype, properties);
+  return View;
+}
+
+/** End of the last field at a fixed offset: more than the fixed part where an IGNORED record has fields. */
+function leastSize(name: LogRecordName): number {
+  let end = 1;
+  for (const [, { at, length }] of layoutFields(name)) {
+    if (at !== undefined) end = Math.max(end, at + length);
+  }
+  return end;
+}
+
+/**
+ * The record of `size` bytes at `offset`, where a cursor or {@link decodeLogRecord} found it to be.
+ *
+ * @throws EseError JET_errLogFileCorrupt if the type does not exist or the record is too short for it.
+ */
+export function logRecordView(bytes: Uint8Array, view: DataView, offset: number, size: number): LogRecord {
+  const lrtyp = bytes[offset] ?? 0;
+  const View = VIEW_TYPES[lrtyp];
+  if (View === undefined)
+    throw new EseError('JET_errLogFileCorrupt', `log record type ${lrtyp} does not exist`);
+  if (size < (LEAST_SIZES[lrtyp] ?? 0)) {
+    throw new EseError(
+      'JET_errLogFileCorrupt',
+      `a ${logRecordName(lrtyp)} record of ${size} bytes is too short for its fields`,
+    );
+  }
+  return new View(bytes, view, offset, size) as unknown as LogRecord;
+}
+
+/**
+ * Decodes the record at `offset`, its size included.
+ *
+ * @throws EseError JET_errLogFileCorrupt if the type does not exist or the record does not end by `end`.
+ */
+export function decodeLogRecord(bytes: Uint8Array, offset = 0, end = bytes.length): LogRecord {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const size = logRecordSize(view, offset, end);
+  if (size === 0 || offset + size > end) {
+    throw new EseError('JET_errLogFileCorrupt', `no whole log record lies at byte ${offset}`);
+  }
+  return logRecordView(bytes, view, offset, size);
+}
+
+/** The same record over memory of its own. */
+export function copyLogRecord<R extends LogRecord>(record: R): R {
+  const own = record.bytes.slice(record.offset, record.offset + record.size);
+  return logRecordView(own, new DataView(own.buffer), 0, record.size) as R;
+}
+
+/** A format version, as log headers carry it: `8.4000.updateMajor.updateMinor`. */
+export interface LogUpdateVersion {
+  readonly updateMajor: number;
+  readonly updateMinor: number;
+}
+
+/** What a CommitCtx record carries. */
+export interface CommitContext {
+  /** 0x1 redo callback wanted, 0x2 contains customer data, 0x4 pre-commit callback; 0 in old logs. */
+  readonly flags: number;
+  readonly context: Uint8Array;
+}
+
+/** Takes a CommitCtx record apart by the rules of its log's version (chapter 4.6.1). */
+export function commitContext(record: LogRecordOf<'CommitCtx'>, version: LogUpdateVersion): CommitContext {
+  const { updateMajor, updateMinor } = version;
+  const hasFlags =
+    updateMajor > 5 || (updateMajor === 5 && updateMinor >= 2) || (updateMajor === 4 && updateMinor >= 8);
+  const payload = record.payload;
+  if (!hasFlags) return { flags: 0, context: payload };
+  const flags = payload[0];
+  if (flags === undefined) throw new EseError('JET_errLogFileCorrupt', 'a CommitCtx record has no flags');
+  return { flags, context: payload.subarray(1) };
+}
+
+/** Where a record stands in its stream; see the position rule of `log-record-cursor.ts`. */
+export interface LogRecordPlace {
+  readonly lgpos: Lgpos;
+  /** Pieces that the record was cut into at segment ends; 1 if it was not cut. */
+  readonly fragments: number;
+}
