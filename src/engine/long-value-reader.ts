@@ -1,53 +1,63 @@
+import type { ByteWriter } from '../format/byte-writer.js';
 import { EseError } from '../format/ese-error.js';
 import {
   assembleLongValue,
   decodeLongValueRoot,
   formatLid,
+  type Lid,
+  type LongValueRoot,
   longValueChunkSize,
   longValueKey,
 } from '../format/long-value.js';
 import type { TableDefinition } from '../format/table-definition.js';
-import type { LongValueReader } from '../format/value-reader.js';
 import type { PageSource } from './page-source.js';
 import { TreeCursor } from './tree-reader.js';
 
-/**
- * Reads the separated values of one table (format specification, chapter 3.3.2). The reader keeps a
- * position, so values are cheapest in the order of their ids.
- */
-export function createLongValueReader(source: PageSource, table: TableDefinition): LongValueReader {
-  const tree = table.longValueTree;
-  if (tree === undefined) {
-    return (lid) => {
-      throw new EseError('JET_errLVCorrupted', `table ${table.name} has no tree for value ${formatLid(lid)}`);
-    };
-  }
-  const chunkSize = longValueChunkSize(source.pageSize, table.lvChunkMax);
-  const cursor = new TreeCursor(source, tree);
-  const isOn = (key: Uint8Array): boolean => cursor.page.compareKey(cursor.node, key) === 0;
+/** Reads the separated long values of one table (format specification, chapter 2.4). */
+export interface LongValueReader {
+  /** The root of a value. @throws EseError JET_errLVCorrupted when there is none. */
+  root(lid: Readonly<Lid>): LongValueRoot;
+  /**
+   * Appends the value, or its first `limit` bytes, to `out`; returns the bytes appended. Throws as
+   * {@link assembleLongValue}, and when the value has no root.
+   */
+  append(lid: Readonly<Lid>, out: ByteWriter, limit?: number): number;
+}
 
-  return (lid, out, limit) => {
-    const rootKey = longValueKey(lid);
-    if (!cursor.seek(rootKey) || !isOn(rootKey)) {
-      throw new EseError(
-        'JET_errLVCorrupted',
-        `long value ${formatLid(lid)} of ${table.name} does not exist`,
-      );
+/** A reader of the long values of `table`. A table without a long-value tree has no values to find. */
+export function createLongValueReader(source: PageSource, table: TableDefinition): LongValueReader {
+  const { longValueTree } = table;
+  const chunkSize = longValueChunkSize(source.pageSize, table.lvChunkMax);
+  const cursor = longValueTree === undefined ? undefined : new TreeCursor(source, longValueTree);
+
+  /** Puts the cursor on the node with exactly this key, by one step forward where that suffices. */
+  const find = (key: Uint8Array, isNext: boolean): Uint8Array | undefined => {
+    if (cursor === undefined) return undefined;
+    if (!(isNext ? cursor.next() : cursor.seek(key))) return undefined;
+    if (cursor.page.compareKey(cursor.node, key) !== 0) {
+      if (!isNext || !cursor.seek(key) || cursor.page.compareKey(cursor.node, key) !== 0) return undefined;
     }
-    const { dataOffset, dataLength } = cursor.node;
-    const root = decodeLongValueRoot(cursor.page.bytes, dataOffset, dataOffset + dataLength);
-    const chunkKey = longValueKey(lid, 0);
-    const offsetInKey = new DataView(chunkKey.buffer, chunkKey.length - 4);
-    assembleLongValue(
-      root,
-      chunkSize,
-      (offset) => {
-        offsetInKey.setUint32(0, offset);
-        const isThere = (cursor.next() && isOn(chunkKey)) || (cursor.seek(chunkKey) && isOn(chunkKey));
-        return isThere ? cursor.page.data(cursor.node) : undefined;
-      },
-      out,
-      limit,
-    );
+    return cursor.page.data(cursor.node);
+  };
+
+  const root = (lid: Readonly<Lid>): LongValueRoot => {
+    const data = find(longValueKey(lid), false);
+    if (data === undefined) {
+      throw new EseError('JET_errLVCorrupted', `there is no long value ${formatLid(lid)}`);
+    }
+    return decodeLongValueRoot(data, 0, data.length);
+  };
+
+  return {
+    root,
+    append: (lid, out, limit) =>
+      assembleLongValue(
+        root(lid),
+        chunkSize,
+        // The chunks follow their root, so each is one step away from the one before.
+        (offset) => find(longValueKey(lid, offset), true),
+        out,
+        limit,
+      ),
   };
 }

@@ -24,7 +24,7 @@ import {
   STORED,
   valueCount,
 } from './record.js';
-import { type LongValueReader, resolveValue } from './value-reader.js';
+import { type ReadLongValue, resolveValue } from './value-reader.js';
 
 export type RowFormat = 'canonical' | 'jsonl' | 'csv';
 
@@ -61,7 +61,7 @@ interface OutputColumn {
 export function createRowWriter(
   layout: RecordLayout,
   format: RowFormat,
-  readLongValue: LongValueReader,
+  readLongValue: ReadLongValue,
   onUnreadable: (column: ColumnDefinition, error: EseError) => void = () => {},
 ): RowWriter {
   const columns = outputColumns(layout, format);

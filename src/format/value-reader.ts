@@ -12,7 +12,7 @@ import type { ValueView } from './record.js';
  * Appends the bytes of a long value, or its first `limit` bytes, to `out`. Throws an EseError if the value
  * cannot be read.
  */
-export type LongValueReader = (lid: Readonly<Lid>, out: ByteWriter, limit: number) => void;
+export type ReadLongValue = (lid: Readonly<Lid>, out: ByteWriter, limit?: number) => void;
 
 const lid: Lid = { high: 0, low: 0 };
 
@@ -26,8 +26,8 @@ const lid: Lid = { high: 0, low: 0 };
 export function resolveValue(
   value: ValueView,
   scratch: ByteWriter,
-  readLongValue: LongValueReader,
-  limit: number = Number.MAX_SAFE_INTEGER,
+  readLongValue: ReadLongValue,
+  limit?: number,
 ): void {
   if (value.encrypted) throw new EseError('JET_errDecryptionFailed', 'the value is encrypted');
   if (value.separated) {

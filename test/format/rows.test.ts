@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { readCatalog } from '../../src/engine/catalog-reader.js';
+import { openDatabaseReader } from '../../src/engine/database-reader.js';
 import { createLongValueReader } from '../../src/engine/long-value-reader.js';
-import { createFilePageSource } from '../../src/engine/page-source.js';
 import { walkTree } from '../../src/engine/tree-reader.js';
 import { createByteWriter } from '../../src/format/byte-writer.js';
 import { createNodeView, NODE_FLAG } from '../../src/format/page.js';
@@ -22,15 +21,16 @@ describeWithCorpus('rows of real databases', () => {
   for (const { name, path, rowsPath, facts: factsPath } of allCorpusDatabases()) {
     const facts = corpusJson<Facts>(...factsPath);
     it(`every row of every table of ${name} equals its facts`, () => {
-      const source = createFilePageSource(nodeFileSystem.open(path, 'read'), facts.header.elected.pageSize);
-      const { tables } = readCatalog(source);
+      const database = openDatabaseReader(nodeFileSystem, path);
+      const { source } = database;
+      const tables = database.tables();
       const byName = new Map(tables.map((table) => [table.name, table]));
       for (const expected of facts.rows) {
         const table = byName.get(expected.table);
         if (table === undefined) throw new Error(`table ${expected.table} is missing`);
         const layout = createRecordLayout(table.columns, source.pageSize);
         const values = createRecordValues(layout);
-        const writer = createRowWriter(layout, 'canonical', createLongValueReader(source, table));
+        const writer = createRowWriter(layout, 'canonical', createLongValueReader(source, table).append);
         const out = createByteWriter(1 << 16);
         const node = createNodeView();
         let rows = 0;
