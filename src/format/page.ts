@@ -248,10 +248,12 @@ export class Page {
 
   /** Fills `into` with the parts of node `line` (0 = first). Throws `JET_errNodeCorrupted`. */
   readNode(line: number, into: NodeView): void {
-    const itag = line + this.reservedTags;
-    if (itag >= this.tagCount) {
-      throw new EseError('JET_errBadLineCount', `there is no node ${line}`, { pgno: this.pgno });
-    }
+    this.readNodeOver(line, into, this.tagSize(0));
+  }
+
+  /** {@link readNode} on a page whose prefix key has `prefixBytes`, wherever it is. */
+  private readNodeOver(line: number, into: NodeView, prefixBytes: number): void {
+    const itag = this.nodeTag(line);
     let at = this.tagOffset(itag);
     const end = at + this.tagSize(itag);
     const flags = this.tagFlags(itag);
@@ -260,7 +262,7 @@ export class Page {
     if ((flags & NODE_FLAG.compressed) !== 0) {
       if (at + 4 > end) this.nodeError(line, 'is too short for its key lengths');
       prefixLength = this.view.getUint16(at, true) & LENGTH_MASK;
-      if (prefixLength > this.tagSize(0)) this.nodeError(line, 'takes more of the prefix key than there is');
+      if (prefixLength > prefixBytes) this.nodeError(line, 'takes more of the prefix key than there is');
       at += 2;
     }
     if (at + 2 > end) this.nodeError(line, 'is too short for its key length');
@@ -273,6 +275,15 @@ export class Page {
     into.suffixLength = suffixLength;
     into.dataOffset = at + suffixLength;
     into.dataLength = end - into.dataOffset;
+  }
+
+  /** The tag of node `line`. Throws `JET_errBadLineCount` when there is no such node. */
+  private nodeTag(line: number): number {
+    const itag = line + this.reservedTags;
+    if (line < 0 || itag >= this.tagCount) {
+      throw new EseError('JET_errBadLineCount', `there is no node ${line}`, { pgno: this.pgno });
+    }
+    return itag;
   }
 
   private nodeError(line: number, what: string): never {
@@ -353,7 +364,7 @@ export class Page {
 
   /** Sets the flags of node `line`. */
   setNodeFlags(line: number, flags: number): void {
-    const itag = line + this.reservedTags;
+    const itag = this.nodeTag(line);
     const at = this.isLarge ? this.tagOffset(itag) : this.tagPosition(itag) + 2;
     const word = this.view.getUint16(at, true);
     this.view.setUint16(at, (word & LENGTH_MASK) | (flags << NODE_FLAGS_SHIFT), true);
@@ -378,6 +389,11 @@ export class Page {
     this.bytes.fill(0, to, this.pageSize - TAG_BYTES * count);
   }
 
+  /** Most nodes and reserved tags that a page of this size can have (chapter 1.5.6). */
+  private get tagCountMax(): number {
+    return Math.min(TAG_COUNT_MASK, Math.ceil(this.dataAreaBytes / 4) - 1);
+  }
+
   private assertFits(bytes: number): void {
     if (bytes > this.cbFree) {
       throw new EseError('JET_errRecordTooBig', `${bytes} bytes do not fit into ${this.cbFree} free bytes`, {
@@ -395,15 +411,15 @@ export class Page {
     const size = (compressed ? 4 : 2) + suffix.length + data.length;
     const count = this.tagCount;
     const itag = line + this.reservedTags;
-    if (itag > count) {
+    if (line < 0 || itag > count || count >= this.tagCountMax) {
       throw new EseError('JET_errBadLineCount', `a node cannot become node ${line}`, { pgno: this.pgno });
+    }
+    if (data.length === 0 || suffix.length > LENGTH_MASK || prefixLength > this.tagSize(0)) {
+      this.nodeError(line, 'would have no data, or a key that the page cannot hold');
     }
     this.assertFits(size + TAG_BYTES);
     if (this.contiguousFree < size + TAG_BYTES) this.reorganize();
-    if (itag < count) {
-      const low = this.tagPosition(count - 1);
-      this.bytes.copyWithin(low - TAG_BYTES, low, this.tagPosition(itag) + TAG_BYTES);
-    }
+    this.openTag(itag, count);
     const offset = this.headerBytes + this.ibMicFree;
     this.tagCount = count + 1;
     const nodeFlags = (flags & ~NODE_FLAG.compressed) | (compressed ? NODE_FLAG.compressed : 0);
@@ -421,14 +437,17 @@ export class Page {
     if (this.isLarge) this.setNodeFlags(line, nodeFlags);
   }
 
+  /** Makes room in the tag array for tag `itag`, by moving the later ones down one place. */
+  private openTag(itag: number, count: number): void {
+    const low = this.tagPosition(count - 1);
+    if (itag < count) {
+      this.bytes.copyWithin(low - TAG_BYTES, low, this.tagPosition(itag) + TAG_BYTES);
+    }
+  }
+
   /** Length of the prefix with which `key` is stored on this page: 0, or more than 2 (chapter 12.1.4). */
   prefixLengthFor(key: Uint8Array): number {
-    if (this.isRoot) return 0;
-    const prefix = this.externalHeader;
-    const limit = Math.min(prefix.length, key.length);
-    let common = 0;
-    while (common < limit && prefix[common] === key[common]) common++;
-    return common >= PREFIX_MIN ? common : 0;
+    return this.isRoot ? 0 : prefixLengthAgainst(key, key.length, this.externalHeader);
   }
 
   /** Inserts a node by its whole key, compressed against the page's prefix as the engine does it. */
@@ -439,11 +458,8 @@ export class Page {
 
   /** Removes node `line` physically. */
   deleteNode(line: number): void {
-    const itag = line + this.reservedTags;
+    const itag = this.nodeTag(line);
     const count = this.tagCount;
-    if (itag >= count) {
-      throw new EseError('JET_errBadLineCount', `there is no node ${line}`, { pgno: this.pgno });
-    }
     const size = this.tagSize(itag);
     const end = this.tagOffset(itag) + size - this.headerBytes;
     const low = this.tagPosition(count - 1);
@@ -500,6 +516,52 @@ export class Page {
     this.cbFree -= growth;
   }
 
+  /**
+   * Re-encodes all nodes for another prefix key and makes it the external header, in the order of the
+   * engine, so that the bytes come out as its own (chapter 10.3.5): the old prefix goes first, then nodes
+   * that get shorter, then those that get longer, then the new prefix comes.
+   */
+  changePrefix(prefix: Uint8Array): void {
+    const old = new Uint8Array(this.externalHeader);
+    const count = this.nodeCount;
+    const node = createNodeView();
+    const lengths = new Uint16Array(count);
+    const key = new Uint8Array(2 * (LENGTH_MASK + 1));
+    for (let line = 0; line < count; line++) {
+      this.readNode(line, node);
+      lengths[line] = prefixLengthAgainst(key, this.copyKey(node, key), prefix);
+    }
+    this.resizeTag(0, 0, 0);
+    for (const grows of [false, true]) {
+      for (let line = 0; line < count; line++) {
+        this.readNodeOver(line, node, old.length);
+        const to = lengths[line] ?? 0;
+        if (to !== node.prefixLength && to < node.prefixLength === grows) this.reencode(line, node, to, old);
+      }
+    }
+    this.setExternalHeader(prefix);
+  }
+
+  /** Stores node `line`, whose key prefix is now in `old`, with `to` bytes of its key taken from `prefix`. */
+  private reencode(line: number, node: NodeView, to: number, old: Uint8Array): void {
+    const { prefixLength, suffixLength, suffixOffset, dataOffset, dataLength, flags } = node;
+    const keyLength = prefixLength + suffixLength;
+    const head = to > 0 ? 4 : 2;
+    const bytes = new Uint8Array(head + keyLength - to + dataLength);
+    const key = new Uint8Array(keyLength);
+    key.set(old.subarray(0, prefixLength));
+    key.set(this.bytes.subarray(suffixOffset, suffixOffset + suffixLength), prefixLength);
+    bytes.set(key.subarray(to), head);
+    bytes.set(this.bytes.subarray(dataOffset, dataOffset + dataLength), head + keyLength - to);
+    const view = new DataView(bytes.buffer);
+    if (to > 0) view.setUint16(0, to, true);
+    view.setUint16(head - 2, keyLength - to, true);
+    const itag = line + this.reservedTags;
+    this.resizeTag(itag, bytes.length, 0);
+    this.bytes.set(bytes, this.tagOffset(itag));
+    this.setNodeFlags(line, (flags & ~NODE_FLAG.compressed) | (to > 0 ? NODE_FLAG.compressed : 0));
+  }
+
   /** Removes all nodes and the external header. */
   clear(): void {
     const reserved = this.reservedTags;
@@ -509,6 +571,14 @@ export class Page {
     this.cbUncommittedFree = 0;
     this.cbFree = this.dataAreaBytes - TAG_BYTES * reserved;
   }
+}
+
+/** Longest common prefix of a key of `length` bytes with `prefix`, or 0 where it saves nothing. */
+function prefixLengthAgainst(key: Uint8Array, length: number, prefix: Uint8Array): number {
+  const limit = Math.min(prefix.length, length);
+  let common = 0;
+  while (common < limit && prefix[common] === key[common]) common++;
+  return common >= PREFIX_MIN ? common : 0;
 }
 
 /** The first structural fault of a page: the JET error and what is wrong. */
