@@ -28,6 +28,7 @@ export type FieldKind =
   | 'diff'
   | 'strings'
   | 'text'
+  | 'path'
   | 'numbers'
   | 'emptiedPages';
 
@@ -44,6 +45,19 @@ export interface LogField<V> {
   /** Name in the JSON form, where it differs from the field's own. */
   readonly jsonName?: string;
   readonly read: (record: RecordBytes) => V;
+}
+
+/** What the fields of a layout hold. */
+export type FieldsOf<L> = { readonly [K in keyof L]: L[K] extends LogField<infer V> ? V : never };
+
+/** Reads all fields of a layout; `record` must hold those at fixed offsets. */
+export function readFields<L extends Record<string, LogField<unknown>>>(
+  layout: L,
+  record: RecordBytes,
+): FieldsOf<L> {
+  const fields: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(layout)) fields[name] = field.read(record);
+  return fields as FieldsOf<L>;
 }
 
 /** A field of variable length, taken as the bytes themselves. */
@@ -207,6 +221,15 @@ export function text(
     length: 0,
     read: (r) => readStrings(r, start(r), count(r), isUtf16(r, utf16))[0] ?? '',
   };
+}
+
+/** {@link text} that is the path of a database; its JSON form is a list, because old records held several. */
+export function path(
+  start: Measure,
+  count: Measure,
+  utf16: { flagsAt: number; mask: number } | boolean,
+): LogField<string> {
+  return { ...text(start, count, utf16), kind: 'path' };
 }
 
 /** All of the NUL-terminated strings in a part of the record; see {@link text}. */

@@ -26,6 +26,7 @@ import {
   long,
   lowNibble,
   masked16,
+  path,
   pgnos,
   type RecordBytes,
   rest,
@@ -128,7 +129,7 @@ const BEGIN0 = {
 const TERM = { lgposStart: lgpos(1), lgposRedoFrom: lgpos(9), fHard: u8(17) };
 const QUIT = { lgposRecoveryUndo: lgpos(1), lgposRedoFrom: lgpos(9), fHard: u8(17) };
 
-const OLD_BACKUP = { cbPath: u16(1), path: text(sum(3), sum(0, 1), false) };
+const OLD_BACKUP = { cbPath: u16(1), path: path(sum(3), sum(0, 1), false) };
 
 const TRACE = { procid: u16(1), cb: u16(3), text: text(sum(5), sum(0, 3), false) };
 
@@ -231,7 +232,7 @@ export const LOG_RECORD_LAYOUTS = {
     cbPath: u16(40),
     flags: u8(42),
     versionInfo: versionPair(43, 42, CREATE_DB_FLAG.versionInfo),
-    path: text(
+    path: path(
       (r) => ((r.view.getUint8(r.offset + 42) & CREATE_DB_FLAG.versionInfo) === 0 ? 43 : 47),
       sum(0, 40),
       { flagsAt: 42, mask: CREATE_DB_FLAG.utf16 },
@@ -246,14 +247,14 @@ export const LOG_RECORD_LAYOUTS = {
     signLog: signature(44),
     cbPath: u16(72),
     flags: u8(74),
-    path: text(sum(75), sum(0, 72), { flagsAt: 74, mask: ATTACH_DB_FLAG.utf16 }),
+    path: path(sum(75), sum(0, 72), { flagsAt: 74, mask: ATTACH_DB_FLAG.utf16 }),
   },
   DetachDB: {
     procid: u16(1),
     dbid: u8(3),
     cbPath: u16(4),
     flags: u8(6),
-    path: text(sum(7), sum(0, 4), { flagsAt: 6, mask: DETACH_DB_FLAG.utf16 }),
+    path: path(sum(7), sum(0, 4), { flagsAt: 6, mask: DETACH_DB_FLAG.utf16 }),
   },
   RecoveryUndo: {},
   RecoveryQuit: QUIT,
@@ -347,7 +348,7 @@ export const LOG_RECORD_LAYOUTS = {
     useShort: u8(21),
   },
   ExtRestore: { cbInfo: u16(1), info: strings(sum(3), sum(0, 1), false) },
-  Backup: { backupType: u8(1), reserved: u8(2), cbPath: u16(3), path: text(sum(5), sum(0, 3), false) },
+  Backup: { backupType: u8(1), reserved: u8(2), cbPath: u16(3), path: path(sum(5), sum(0, 3), false) },
   EmptyTree: { ...NODE, cbEmptyPageList: u16(44), pages: emptiedPages(46, sum(0, 44)) },
   Init2: { dbmsParam: dbmsParam(1), logtime: logtime(568) },
   Term2: { ...TERM, logtime: logtime(18) },
@@ -370,7 +371,7 @@ export const LOG_RECORD_LAYOUTS = {
     genHigh: u32(28),
     reserved: u8(32),
     cbPath: u16(33),
-    path: text(sum(35), sum(0, 33), false),
+    path: path(sum(35), sum(0, 33), false),
   },
   ForceLogRollover: TRACE,
   Split2: {
