@@ -50,37 +50,60 @@ function readTreePage(source: PageSource, pgno: number, root: TreeRoot): Page {
   return page;
 }
 
+/** A page of a tree and how far it lies below the root, whose level is 0. */
+export interface TreePage {
+  readonly page: Page;
+  readonly level: number;
+}
+
 /**
- * Walks a whole tree depth-first by its parent pages, leaves in key order. Independent of sibling
- * links, so one damaged leaf does not hide the rest.
+ * The pages of a whole tree, depth-first by its parent pages: each internal page before its children,
+ * leaves in key order. Independent of sibling links, so one damaged leaf does not hide the rest.
+ *
+ * `damaged` hears of each page that cannot be used, and the walk goes on with the next; without it the
+ * first such page ends the walk with its error.
  */
-export function walkTree(source: PageSource, root: TreeRoot, visitor: TreeVisitor): void {
+export function* treePages(
+  source: PageSource,
+  root: TreeRoot,
+  damaged?: (error: EseError, pgno: number) => void,
+): Generator<TreePage, void, undefined> {
   const visited = new Set<number>();
   const node = createNodeView();
-
-  const visit = (pgno: number, level: number): boolean => {
-    let page: Page;
+  /** The internal pages above, each with its next line. */
+  const path: { readonly page: Page; line: number }[] = [];
+  let pgno = root.pgnoFdp;
+  for (;;) {
     try {
-      if (level >= DEPTH_MAX || visited.has(pgno)) {
+      if (path.length >= DEPTH_MAX || visited.has(pgno)) {
         throw new EseError('JET_errBadParentPageLink', 'a page is reached twice', { pgno });
       }
       visited.add(pgno);
-      page = readTreePage(source, pgno, root);
+      const page = readTreePage(source, pgno, root);
+      yield { page, level: path.length };
+      if (!page.isLeaf) path.push({ page, line: 0 });
     } catch (error) {
-      if (!(error instanceof EseError) || visitor.damaged === undefined) throw error;
-      visitor.damaged(error, pgno);
-      return true;
+      if (!(error instanceof EseError) || damaged === undefined) throw error;
+      damaged(error, pgno);
     }
-    if (page.isLeaf) return visitor.leaf?.(page, level) !== false;
-    visitor.internal?.(page, level);
-    for (let line = 0; line < page.nodeCount; line++) {
-      page.readNode(line, node);
-      if (!visit(page.childPgno(node), level + 1)) return false;
+    let parent = path.at(-1);
+    while (parent !== undefined && parent.line >= parent.page.nodeCount) {
+      path.pop();
+      parent = path.at(-1);
     }
-    return true;
-  };
+    if (parent === undefined) return;
+    parent.page.readNode(parent.line, node);
+    parent.line++;
+    pgno = parent.page.childPgno(node);
+  }
+}
 
-  visit(root.pgnoFdp, 0);
+/** Walks a whole tree in the order of {@link treePages}. */
+export function walkTree(source: PageSource, root: TreeRoot, visitor: TreeVisitor): void {
+  for (const { page, level } of treePages(source, root, visitor.damaged)) {
+    if (!page.isLeaf) visitor.internal?.(page, level);
+    else if (visitor.leaf?.(page, level) === false) return;
+  }
 }
 
 /**
