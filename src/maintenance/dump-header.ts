@@ -110,7 +110,7 @@ export interface DatabaseHeaderReport {
     readonly minor: number;
     readonly build: number;
     readonly servicePack: number;
-    /** `major.minor` of the sort version; absent where the database keeps sort versions in a table. */
+    /** `major.minor` of the sort version in hexadecimal; absent where the database keeps sort versions in a table. */
     readonly nls?: string;
   };
   readonly reseed: EccReport;
@@ -235,10 +235,18 @@ function ecc(count: number, time: Logtime | undefined, countOld: number): EccRep
   return { count, time: timeReport(time), countOld };
 }
 
+/** Older formats have no such field, but files exist that carry it all the same. */
+function timeMaxRequired({ updateMajor, logtimeGenMaxRequired: time }: DatabaseHeader): {
+  timeMaxRequired?: TimeReport;
+} {
+  if (updateMajor < UPDATE_TIME_MAX_REQUIRED && time === undefined) return {};
+  return { timeMaxRequired: timeReport(time) };
+}
+
 /** Sort versions of the whole database: two dwords, all ones where a table of the database keeps them. */
 function nlsVersion(sortVersion: bigint): { nls?: string } {
   if (sortVersion === 0xffff_ffff_ffff_ffffn) return {};
-  return { nls: `${sortVersion >> 32n}.${sortVersion & 0xffff_ffffn}` };
+  return { nls: `${(sortVersion >> 32n).toString(16)}.${(sortVersion & 0xffff_ffffn).toString(16)}` };
 }
 
 /** The fields of a decoded header in the shape of reports. */
@@ -259,9 +267,7 @@ export function headerReport(header: DatabaseHeader): DatabaseHeaderReport {
     stateCode: header.state,
     logRequired: { low: header.genMinRequired, high: header.genMaxRequired },
     minRequiredPreRedo: header.genPreRedoMinRequired,
-    ...(update >= UPDATE_TIME_MAX_REQUIRED
-      ? { timeMaxRequired: timeReport(header.logtimeGenMaxRequired) }
-      : {}),
+    ...timeMaxRequired(header),
     logCommitted: { low: 0, high: header.genMaxCommitted },
     timeMaxCommitted: timeReport(header.logtimeGenMaxCommitted),
     logConsistent: header.genMinConsistent,

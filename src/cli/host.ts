@@ -1,0 +1,150 @@
+/**
+ * The machine as the programs see it: files, clock and terminal. Tests put their own in its place.
+ */
+
+import { closeSync, existsSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { basename } from 'node:path';
+import { isatty } from 'node:tty';
+import type { FileSystem } from '../io/file-system.js';
+import { nodeFileSystem } from '../io/node-file-system.js';
+
+/** The reader of our output has gone away (`| head`). */
+export class OutputClosed extends Error {}
+
+export interface Terminal {
+  readonly stdinIsTerminal: boolean;
+  readonly stdoutIsTerminal: boolean;
+  readonly stderrIsTerminal: boolean;
+  /** Writes to stdout. Throws {@link OutputClosed} when nobody reads it any more. */
+  out(text: string): void;
+  /** Writes to stderr; a closed one is ignored. */
+  err(text: string): void;
+  /** The next line from the terminal, without its end; `null` at its end. Only asked when stdin is a terminal. */
+  readLine(): string | null;
+}
+
+export interface CliHost {
+  readonly fs: FileSystem;
+  /** Milliseconds, for durations only. */
+  now(): number;
+  readonly terminal: Terminal;
+  readonly platform: 'posix' | 'windows';
+  /** Name under which the program was started: it chooses the banner. */
+  readonly programName: string;
+  readonly pid: number;
+  /** What a path names; never throws. */
+  probe(path: string): 'file' | 'directory' | null;
+  /** Catches Ctrl-C and its kin until released; a second one ends the process at once. */
+  onInterrupt(): Interruption;
+}
+
+export interface Interruption {
+  readonly signal: AbortSignal;
+  /** Number of the signal that came, `undefined` = none. */
+  signalNumber(): number | undefined;
+  release(): void;
+}
+
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+type SignalName = keyof typeof SIGNALS;
+
+function catchSignals(): Interruption {
+  const controller = new AbortController();
+  let caught: number | undefined;
+  const onSignal = (name: SignalName): void => {
+    if (caught !== undefined) process.exit(128 + SIGNALS[name]);
+    caught = SIGNALS[name];
+    controller.abort();
+  };
+  const names = Object.keys(SIGNALS) as SignalName[];
+  for (const name of names) process.on(name, onSignal);
+  return {
+    signal: controller.signal,
+    signalNumber: () => caught,
+    release: () => {
+      for (const name of names) process.off(name, onSignal);
+    },
+  };
+}
+
+const STDOUT = 1;
+const STDERR = 2;
+const RETRY_MS = 2;
+const LINE_BYTES_MAX = 4096;
+
+/** Writes everything, also to a pipe that another process has made non-blocking. */
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text, 'utf8');
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
+  }
+}
+
+function writeOut(text: string): void {
+  try {
+    writeAll(STDOUT, text);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'EPIPE' || code === 'EOF') throw new OutputClosed();
+    throw error;
+  }
+}
+
+function writeErr(text: string): void {
+  try {
+    writeAll(STDERR, text);
+  } catch {
+    // Nobody listens; the exit code still tells.
+  }
+}
+
+/** Reads one line from the controlling terminal behind stdin, byte by byte as far as the line goes. */
+function readTerminalLine(): string | null {
+  const bytes: number[] = [];
+  const one = new Uint8Array(1);
+  const fd = process.platform === 'win32' ? 0 : openSync('/dev/tty', 'r');
+  try {
+    while (bytes.length < LINE_BYTES_MAX && readSync(fd, one) === 1) {
+      if (one[0] === 0x0a) return Buffer.from(bytes).toString('utf8').replace(/\r$/, '');
+      bytes.push(one[0] ?? 0);
+    }
+  } finally {
+    if (fd !== 0) closeSync(fd);
+  }
+  return bytes.length === 0 ? null : Buffer.from(bytes).toString('utf8');
+}
+
+function probe(path: string): 'file' | 'directory' | null {
+  try {
+    if (!existsSync(path)) return null;
+    return statSync(path).isDirectory() ? 'directory' : 'file';
+  } catch {
+    return null;
+  }
+}
+
+/** The process that we are. */
+export function nodeHost(): CliHost {
+  return {
+    fs: nodeFileSystem,
+    now: () => performance.now(),
+    terminal: {
+      stdinIsTerminal: isatty(0),
+      stdoutIsTerminal: isatty(STDOUT),
+      stderrIsTerminal: isatty(STDERR),
+      out: writeOut,
+      err: writeErr,
+      readLine: readTerminalLine,
+    },
+    platform: process.platform === 'win32' ? 'windows' : 'posix',
+    programName: basename(process.argv[1] ?? 'eseutil').replace(/\.[cm]?js$/, ''),
+    pid: process.pid,
+    probe,
+    onInterrupt: catchSignals,
+  };
+}

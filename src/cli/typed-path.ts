@@ -1,0 +1,65 @@
+/** Paths as people type them, and what they can mean here (format specification, chapters 6.1.2 and 6.1.7). */
+
+import { basename, dirname, join } from 'node:path';
+import { EseError } from '../format/ese-error.js';
+import type { CliHost } from './host.js';
+import { UsageError } from './slash-arguments.js';
+
+const DRIVE_LETTER = /^[A-Za-z]:[\\/]/;
+
+/**
+ * The path that a typed one means on this machine: with `/` for `\` where only that exists.
+ *
+ * @throws EseError `JET_errInvalidPath` for a Windows path with a drive letter that does not exist here
+ */
+export function meantPath(host: CliHost, typed: string): string {
+  if (host.platform === 'windows' || host.probe(typed) !== null) return typed;
+  if (typed.includes('\\')) {
+    const slashed = typed.replaceAll('\\', '/');
+    if (host.probe(slashed) !== null) return slashed;
+  }
+  if (DRIVE_LETTER.test(typed)) {
+    throw new EseError('JET_errInvalidPath', 'a Windows path must be replaced by the path on this machine', {
+      file: typed,
+    });
+  }
+  return typed;
+}
+
+/** {@link meantPath}, for a file whose name Windows finds in any case: logs, checkpoints, `restore.env`. */
+export function meantPathAnyCase(host: CliHost, typed: string): string {
+  const path = meantPath(host, typed);
+  if (host.platform === 'windows' || host.probe(path) !== null) return path;
+  const directory = dirname(path);
+  if (host.probe(directory) !== 'directory') return path;
+  const wanted = basename(path).toLowerCase();
+  const found = host.fs.readdir(directory).filter((name) => name.toLowerCase() === wanted);
+  if (found.length > 1) {
+    throw new EseError('JET_errInvalidPath', `two files differ only by case: ${found.join(', ')}`, {
+      file: path,
+    });
+  }
+  return found[0] === undefined ? path : join(directory, found[0]);
+}
+
+/**
+ * The source file of a mode.
+ *
+ * @throws UsageError where none was given; EseError `JET_errInvalidPath` for a directory
+ */
+export function sourceFile(host: CliHost, typed: string | null, what: string, anyCase = false): string {
+  if (typed === null || typed === '') throw new MissingArgument(what);
+  const path = anyCase ? meantPathAnyCase(host, typed) : meantPath(host, typed);
+  if (host.probe(path) === 'directory') {
+    throw new EseError('JET_errInvalidPath', 'this is a directory, not a file', { file: path });
+  }
+  return path;
+}
+
+/** A mandatory argument is missing: a usage error that the original reports as `JET_errInvalidParameter`. */
+export class MissingArgument extends UsageError {
+  constructor(what: string) {
+    super(`Usage Error: Missing ${what} specification.`);
+    this.name = 'MissingArgument';
+  }
+}
