@@ -1,6 +1,5 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import fsExtra from 'fs-extra';
 import { EseError } from '../format/ese-error.js';
 import type { JetErrorName } from '../format/jet-errors.js';
 import type { FileHandle, FileStat, FileSystem, OpenMode } from './file-system.js';
@@ -101,7 +100,7 @@ export const nodeFileSystem: FileSystem = {
   stat,
   exists: (path) => fs.existsSync(path),
   readdir: (path) => attempt(path, () => fs.readdirSync(path)),
-  mkdir: (path) => attempt(path, () => fsExtra.ensureDirSync(path)),
+  mkdir: (path) => attempt(path, () => fs.mkdirSync(path, { recursive: true })),
   rename: (from, to) => attempt(from, () => fs.renameSync(from, to)),
   unlink: (path) => attempt(path, () => fs.unlinkSync(path)),
   syncDirectory,
