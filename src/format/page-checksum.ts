@@ -260,7 +260,7 @@ export function xorChecksum(bytes: Uint8Array): number {
 
 /** The bytes as dwords: a view where the bytes are aligned, else a view of a copy. */
 function wordsOf(bytes: Uint8Array): Int32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Int32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >>> 2);
 }
 
@@ -315,8 +315,8 @@ const UNINITIALIZED = { verdict: 'uninitialized', correctableBits: [], looksLike
  * diagnosis of the page as it was. The caller must still check the corrected page as a page
  * (format specification, chapter 1.7) and drop it if it does not pass.
  */
-export function correctPage(page: Uint8Array, pgno: number): PageDiagnosis {
-  const diagnosis = diagnosePage(page, pgno);
+export function correctPage(page: Uint8Array, pgno: number, lastPgno = PGNO_MAX): PageDiagnosis {
+  const diagnosis = diagnosePage(page, pgno, lastPgno);
   for (const bit of diagnosis.correctableBits) flipBit(page, bit);
   return diagnosis;
 }

@@ -16,7 +16,7 @@ export function generateBytes(seed: number, length: number): Uint8Array {
 
 /** A copy of the page with checksums set; on large pages also the page number, which may be a wrong one. */
 export function sealByDefinition(source: Uint8Array, pgno: number, storedPgno = pgno): Uint8Array {
-  const page = source.slice();
+  const page = new Uint8Array(source);
   if (page.length <= 8192) {
     writeChecksum(page, 0, 0, page.length, pgno);
     return page;

@@ -152,7 +152,7 @@ describe.each<KernelKind>(['wasm', 'js'])('checksum kernel (%s)', (kind) => {
     const pages = [page(0x100000001n, 1), page(0x123456789an, 2), page(0xffffffffn, 3), damaged, reserved];
     suspectsOf(kernel, pages, 1, scan);
     expect(scan).toEqual({ uninitialized: 0, dbtimeMax: 0x123456789a, dbtimeMaxPgno: 2 });
-    suspectsOf(kernel, [page(0x1234567899n, 6), new Uint8Array(4096)], 6, scan);
+    suspectsOf(kernel, [page(0x1234567899n, 6), new Uint8Array(4096), page(0x123456789an, 8)], 6, scan);
     expect(scan).toEqual({ uninitialized: 1, dbtimeMax: 0x123456789a, dbtimeMaxPgno: 2 });
   });
 
@@ -290,11 +290,12 @@ describe('diagnosePage', () => {
 
   test('works on bytes at any alignment', () => {
     const page = sealByDefinition(vectorPage(4096, 1), 1);
-    const shifted = new Uint8Array(4099).subarray(3);
-    shifted.set(page);
-    flip(shifted, 8004);
-    expect(correctPage(shifted, 1).verdict).toBe('correctable');
-    expect(toHex(shifted)).toBe(toHex(page));
+    for (const shifted of [new Uint8Array(4099).subarray(3), Buffer.alloc(4099).subarray(3)]) {
+      shifted.set(page);
+      flip(shifted, 8004);
+      expect(correctPage(shifted, 1).verdict).toBe('correctable');
+      expect(toHex(shifted)).toBe(toHex(page));
+    }
   });
 });
 

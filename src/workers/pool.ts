@@ -1,0 +1,209 @@
+import { availableParallelism } from 'node:os';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import type { Piscina } from 'piscina';
+import { EseError } from '../format/ese-error.js';
+import {
+  createControl,
+  hasJoined,
+  type Outcome,
+  type RangeTask,
+  rangeIsDone,
+  rangesDone,
+  receiveError,
+  stopJob,
+  takeRange,
+  type WorkerRequest,
+} from './range-job.js';
+
+/** Told how much of a job is done; `done` never falls, and a finished job ends with `done` = `total`. */
+export type Progress = (done: number, total: number) => void;
+
+/** What every long job takes. */
+export interface JobOptions {
+  /** Threads to use, the calling one included; by default the processors, at most 16. */
+  readonly workers?: number | undefined;
+  /** Ends the job after the ranges in hand; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** In ranges; called some sixty times a second. */
+  readonly onProgress?: Progress | undefined;
+}
+
+/** A job over the ranges 0 .. `rangeCount` - 1. */
+export interface RangeJob<Input, Result> {
+  readonly rangeCount: number;
+  /** Makes the task of the calling thread. */
+  createTask(): RangeTask<Result>;
+  /**
+   * The module from which worker threads make theirs (`createTask(input)`): a URL, or a path relative to the
+   * compiled workers folder. Without it the job stays in the calling thread.
+   */
+  readonly module?: string | undefined;
+  /** For the workers' `createTask`; must be cloneable. */
+  readonly input: Input;
+  /** Rough time of the whole job in one thread, in milliseconds; short jobs start no workers. */
+  readonly estimateMs: number;
+  /** How long to rest after a range, in milliseconds, given the ranges done; with it the job stays in the calling thread. */
+  readonly restMs?: ((rangesDone: number) => number) | undefined;
+}
+
+const WORKERS_MAX = 16;
+/** Work that pays for starting a thread, and for waking one that runs already (format specification, chapter 9.1). */
+const COLD_START_MS = 150;
+const WARM_START_MS = 5;
+/** The calling thread lets others run this often. */
+const YIELD_MS = 16;
+/** How often progress is told while only workers are left. */
+const PROGRESS_MS = 50;
+
+/** Compiled workers: the path is the same from the sources and from the compiled files. */
+const COMPILED_WORKERS = new URL('../../dist/workers/', import.meta.url);
+
+let pool: Piscina | undefined;
+
+/**
+ * Runs a job and returns what its threads found, in no particular order. The calling thread works from
+ * the first moment; workers join when they are up, if there is enough to do.
+ *
+ * Throws the error of the lowest range that failed, `JET_errInternalError` if a worker died, and the
+ * signal's reason if it was aborted.
+ */
+export async function runRanges<Input, Result>(
+  job: RangeJob<Input, Result>,
+  options: JobOptions = {},
+): Promise<Result[]> {
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const { rangeCount } = job;
+  const control = createControl();
+  const stop = () => stopJob(control);
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const helpers = startHelpers(job, control, options.workers ?? defaultWorkers());
+    const own = await runOwnShare(job, control, options);
+    const shares = [own, ...(await collect(helpers, control, options.onProgress, rangeCount))];
+    signal?.throwIfAborted();
+    const results = resultsOf(shares);
+    if (rangesDone(control) !== rangeCount) {
+      throw new EseError('JET_errInternalError', `${rangesDone(control)} of ${rangeCount} ranges were done`);
+    }
+    onProgress?.(rangeCount, rangeCount);
+    return results;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** What became of one thread's share of a job. */
+type Share<Result> =
+  | { readonly kind: 'done'; readonly result: Result }
+  | { readonly kind: 'failed'; readonly range: number; readonly error: unknown };
+
+async function runOwnShare<Input, Result>(
+  job: RangeJob<Input, Result>,
+  control: Int32Array,
+  { signal, onProgress }: JobOptions,
+): Promise<Share<Result>> {
+  const { rangeCount } = job;
+  let range = -1;
+  try {
+    const task = job.createTask();
+    try {
+      let yieldedAt = performance.now();
+      for (range = takeRange(control, rangeCount); range >= 0; range = takeRange(control, rangeCount)) {
+        task.runRange(range);
+        rangeIsDone(control);
+        const restMs = job.restMs?.(rangesDone(control)) ?? 0;
+        if (restMs <= 0 && performance.now() - yieldedAt < YIELD_MS) continue;
+        onProgress?.(rangesDone(control), rangeCount);
+        await (restMs > 0 ? setTimeout(restMs, undefined, signal && { signal }) : setImmediate());
+        yieldedAt = performance.now();
+      }
+      return { kind: 'done', result: task.result() };
+    } finally {
+      task.close();
+    }
+  } catch (error) {
+    stopJob(control);
+    return { kind: 'failed', range, error };
+  }
+}
+
+/** Asks workers to take part, if the job is worth it. Never rejects. */
+function startHelpers<Input, Result>(
+  job: RangeJob<Input, Result>,
+  control: Int32Array,
+  workers: number,
+): Promise<Share<Result>[]> {
+  const { module, input, rangeCount, estimateMs } = job;
+  const threads = Math.min(workers, rangeCount) - 1;
+  const isWorthIt = estimateMs >= (pool === undefined ? COLD_START_MS : WARM_START_MS);
+  if (module === undefined || job.restMs !== undefined || threads < 1 || !isWorthIt)
+    return Promise.resolve([]);
+  const url = new URL(module, COMPILED_WORKERS).href;
+  const request: WorkerRequest<Input> = { module: url, input, control, rangeCount };
+  const help = async (): Promise<Share<Result>> => {
+    try {
+      const outcome: Outcome<Result> = await (await openPool(threads)).run(request, { name: 'runShare' });
+      return outcome.kind === 'done' ? outcome : { ...outcome, error: receiveError(outcome.error) };
+    } catch (error) {
+      stopJob(control);
+      return { kind: 'failed', range: -1, error: receiveError({ kind: 'bug', text: String(error) }) };
+    }
+  };
+  return Promise.all(Array.from({ length: threads }, help));
+}
+
+/** The shares of the workers. If none has begun when the ranges are used up, there is nothing to wait for. */
+async function collect<Result>(
+  helpers: Promise<Share<Result>[]>,
+  control: Int32Array,
+  onProgress: Progress | undefined,
+  rangeCount: number,
+): Promise<Share<Result>[]> {
+  if (!hasJoined(control)) return [];
+  for (;;) {
+    const shares = await Promise.race([helpers, setTimeout(PROGRESS_MS)]);
+    if (shares !== undefined) return shares;
+    onProgress?.(rangesDone(control), rangeCount);
+  }
+}
+
+function resultsOf<Result>(shares: readonly Share<Result>[]): Result[] {
+  const failed = shares.filter((share) => share.kind === 'failed').sort((a, b) => a.range - b.range)[0];
+  if (failed !== undefined) throw failed.error;
+  return shares.flatMap((share) => (share.kind === 'done' ? [share.result] : []));
+}
+
+async function openPool(threads: number): Promise<Piscina> {
+  const { Piscina } = await import('piscina');
+  if (pool === undefined || pool.maxThreads < threads) {
+    void pool?.close();
+    const filename = new URL('range-worker.js', COMPILED_WORKERS).href;
+    pool = new Piscina({ filename, minThreads: threads, maxThreads: threads, idleTimeout: Infinity });
+  }
+  return pool;
+}
+
+/** Threads that a job uses unless told otherwise. */
+export function defaultWorkers(): number {
+  return Math.min(availableParallelism(), WORKERS_MAX);
+}
+
+/** Starts worker threads ahead of the jobs that will use them: for tests, and for many files in a row. */
+export async function warmPool(threads: number): Promise<void> {
+  const opened = await openPool(threads);
+  const request: WorkerRequest<null> = {
+    module: 'data:text/javascript,export const createTask = () => ({ result() {}, close() {} })',
+    input: null,
+    control: createControl(),
+    rangeCount: 0,
+  };
+  await Promise.all(Array.from({ length: threads }, () => opened.run(request, { name: 'runShare' })));
+}
+
+/** Ends the worker threads. An idle pool keeps no process alive, so programs need not call it. */
+export async function closePool(): Promise<void> {
+  const closing = pool;
+  pool = undefined;
+  await closing?.destroy();
+}
