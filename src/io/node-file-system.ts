@@ -1,76 +1,113 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { EseError } from '../format/ese-error.js';
-import type { JetErrorName } from '../format/jet-errors.js';
 import type { FileHandle, FileStat, FileSystem, OpenMode } from './file-system.js';
+import { findLockHolder, takeLock } from './lock-file.js';
+import { isSystemError, toEseError } from './system-error.js';
 
-/** Which JET error an operating-system error stands for (format specification, chapter 6.3). */
-const JET_ERROR_OF: Readonly<Record<string, JetErrorName>> = {
-  ENOENT: 'JET_errFileNotFound',
-  ENOTDIR: 'JET_errInvalidPath',
-  EISDIR: 'JET_errFileInvalidType',
-  EEXIST: 'JET_errFileAlreadyExists',
-  EACCES: 'JET_errFileAccessDenied',
-  EPERM: 'JET_errFileAccessDenied',
-  EBUSY: 'JET_errFileAccessDenied',
-  EROFS: 'JET_errDatabaseFileReadOnly',
-  ENOSPC: 'JET_errDiskFull',
-  EDQUOT: 'JET_errDiskFull',
-  EFBIG: 'JET_errDiskFull',
-  EMFILE: 'JET_errOutOfFileHandles',
-  ENFILE: 'JET_errOutOfFileHandles',
-  ENAMETOOLONG: 'JET_errInvalidPath',
-  EINVAL: 'JET_errInvalidPath',
-  ELOOP: 'JET_errInvalidPath',
-  EIO: 'JET_errDiskIO',
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+/** Keeps `open` from waiting for the other end of a pipe. Windows has no such flag. */
+const O_NONBLOCK = fs.constants.O_NONBLOCK ?? 0;
+
+const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
+  read: O_RDONLY | O_NONBLOCK,
+  write: O_RDWR | O_NONBLOCK,
+  create: O_RDWR | O_CREAT | O_EXCL,
 };
 
-const OPEN_FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' };
+/** Most bytes that one call moves: Linux moves at most 2 GiB, Node refuses to try. */
+const TRANSFER_MAX = 1 << 30;
 
 function attempt<T>(path: string, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    if (error instanceof EseError) throw error.at({ file: path });
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === undefined) throw error;
-    const name = JET_ERROR_OF[code] ?? 'JET_errDiskIO';
-    throw new EseError(name, (error as Error).message.replace(/, \w+ '.*$/s, ''), { file: path });
+    if (isSystemError(error) && error.code === 'ENOENT' && !fs.existsSync(dirname(path))) {
+      throw new EseError('JET_errInvalidPath', 'its folder does not exist', { file: path });
+    }
+    throw toEseError(error, path);
+  }
+}
+
+function openRegular(path: string, mode: OpenMode): number {
+  let fd: number;
+  try {
+    fd = fs.openSync(path, OPEN_FLAGS[mode]);
+  } catch (error) {
+    if (mode === 'write' && isSystemError(error) && isReadable(path)) {
+      if (error.code === 'EACCES' || error.code === 'EPERM') {
+        throw new EseError('JET_errDatabaseFileReadOnly', 'it may only be read');
+      }
+    }
+    throw error;
+  }
+  const found = fs.fstatSync(fd);
+  if (found.isFile()) return fd;
+  fs.closeSync(fd);
+  const kind = found.isDirectory() ? 'a directory' : 'not a regular file';
+  throw new EseError('JET_errFileInvalidType', `this is ${kind}`);
+}
+
+function isReadable(path: string): boolean {
+  try {
+    fs.accessSync(path, fs.constants.R_OK);
+    return fs.statSync(path).isFile();
+  } catch {
+    return false;
   }
 }
 
 function openFile(path: string, mode: OpenMode): FileHandle {
-  const fd = attempt(path, () => {
-    const opened = fs.openSync(path, OPEN_FLAGS[mode]);
-    if (fs.fstatSync(opened).isDirectory()) {
-      fs.closeSync(opened);
-      throw new EseError('JET_errFileInvalidType', 'this is a directory');
-    }
-    return opened;
-  });
+  let fd = attempt(path, () => openRegular(path, mode));
+  let syncFailure: unknown;
   return {
     path,
     size: () => attempt(path, () => fs.fstatSync(fd).size),
-    readAt: (into, offset) =>
-      attempt(path, () => {
-        let done = 0;
+    readAt(into, offset) {
+      let done = 0;
+      try {
         while (done < into.length) {
-          const read = fs.readSync(fd, into, done, into.length - done, offset + done);
+          const length = Math.min(into.length - done, TRANSFER_MAX);
+          const read = fs.readSync(fd, into, done, length, offset + done);
           if (read === 0) break;
           done += read;
         }
-        return done;
-      }),
-    writeAt: (from, offset) =>
-      attempt(path, () => {
-        let done = 0;
+      } catch (error) {
+        throw toEseError(error, path);
+      }
+      return done;
+    },
+    writeAt(from, offset) {
+      let done = 0;
+      try {
         while (done < from.length) {
-          done += fs.writeSync(fd, from, done, from.length - done, offset + done);
+          const length = Math.min(from.length - done, TRANSFER_MAX);
+          const written = fs.writeSync(fd, from, done, length, offset + done);
+          if (written === 0) throw new EseError('JET_errDiskFull', 'nothing more can be written');
+          done += written;
         }
-      }),
+      } catch (error) {
+        throw toEseError(error, path);
+      }
+    },
     truncate: (size) => attempt(path, () => fs.ftruncateSync(fd, size)),
-    sync: () => attempt(path, () => fs.fdatasyncSync(fd)),
-    close: () => attempt(path, () => fs.closeSync(fd)),
+    sync() {
+      // The kernel reports a lost write once and then forgets it.
+      if (syncFailure !== undefined) throw syncFailure;
+      try {
+        fs.fdatasyncSync(fd);
+      } catch (error) {
+        syncFailure = toEseError(error, path);
+        throw syncFailure;
+      }
+    },
+    close() {
+      if (fd < 0) return;
+      const open = fd;
+      // The number may name another file soon.
+      fd = -1;
+      attempt(path, () => fs.closeSync(open));
+    },
   };
 }
 
@@ -81,32 +118,73 @@ function syncDirectory(path: string): void {
     const fd = fs.openSync(path, 'r');
     try {
       fs.fsyncSync(fd);
+    } catch (error) {
+      // So says a file system that has no such call.
+      if (!isSystemError(error) || error.code !== 'EINVAL') throw error;
     } finally {
       fs.closeSync(fd);
     }
   });
 }
 
+function makeDirectory(path: string): void {
+  const missing: string[] = [];
+  let above = path;
+  while (!fs.existsSync(above) && dirname(above) !== above) {
+    missing.push(above);
+    above = dirname(above);
+  }
+  try {
+    fs.mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw toEseError(error, path);
+  }
+  for (const made of missing) syncDirectory(dirname(made));
+}
+
+function rename(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to);
+  } catch (error) {
+    // The system does not say which of the two is missing.
+    attempt(fs.existsSync(from) ? to : from, () => {
+      throw error;
+    });
+  }
+}
+
 function stat(path: string): FileStat {
   return attempt(path, () => {
-    const found = fs.statSync(path);
-    return { size: found.size, isDirectory: found.isDirectory() };
+    const found = fs.statSync(path, { bigint: true });
+    return {
+      size: Number(found.size),
+      isDirectory: found.isDirectory(),
+      identity: `${found.dev}:${found.ino}`,
+    };
   });
 }
 
-/** The real files of this machine. */
+function freeBytes(path: string): number {
+  return attempt(path, () => {
+    let existing = path;
+    while (!fs.existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+    const volume = fs.statfsSync(existing);
+    return volume.bavail * volume.bsize;
+  });
+}
+
+/** The real files of this machine. Locks: see lock-file.ts. */
 export const nodeFileSystem: FileSystem = {
   open: openFile,
   stat,
   exists: (path) => fs.existsSync(path),
-  readdir: (path) => attempt(path, () => fs.readdirSync(path)),
-  mkdir: (path) => attempt(path, () => fs.mkdirSync(path, { recursive: true })),
-  rename: (from, to) => attempt(from, () => fs.renameSync(from, to)),
+  readdir: (path) => attempt(path, () => fs.readdirSync(path).sort()),
+  mkdir: makeDirectory,
+  rmdir: (path) => attempt(path, () => fs.rmdirSync(path)),
+  rename,
   unlink: (path) => attempt(path, () => fs.unlinkSync(path)),
   syncDirectory,
-  freeBytes: (path) =>
-    attempt(path, () => {
-      const volume = fs.statfsSync(fs.existsSync(path) ? path : dirname(path));
-      return volume.bavail * volume.bsize;
-    }),
+  freeBytes,
+  lock: takeLock,
+  lockHolder: findLockHolder,
 };
