@@ -32,6 +32,7 @@ export const JET_ERRORS = {
   JET_errSPAvailExtCorrupted: { code: -341, text: 'a tree of available extents is inconsistent' },
   JET_errSPOwnExtCorrupted: { code: -343, text: 'a tree of owned extents is inconsistent' },
   JET_errDbTimeCorrupted: { code: -344, text: 'a page is newer than its database header allows' },
+  JET_errKeyTruncated: { code: -346, text: 'a key is longer than its index allows' },
   JET_errDatabaseLeakInSpace: { code: -348, text: 'pages are owned but used by nobody' },
   JET_errBadEmptyPage: { code: -351, text: 'an empty page lies on a search path' },
   JET_errBadLineCount: { code: -354, text: 'a page has fewer nodes than are referenced' },
