@@ -1,7 +1,7 @@
-import { readDbtime } from './dbtime.js';
+import { readDbtime, writeDbtime } from './dbtime.js';
 import { EseError, type Lgpos } from './ese-error.js';
-import { readLgpos } from './lgpos.js';
-import { splitStrings } from './log-record-field.js';
+import { readLgpos, writeLgpos } from './lgpos.js';
+import { joinedStringsBytes, joinStrings, splitStrings } from './log-record-field.js';
 import { readSignature, type Signature } from './signature.js';
 
 /**
@@ -77,4 +77,39 @@ export function readAttachList(bytes: Uint8Array, offset: number): AttachInfo[] 
     at += ENTRY_BYTES + cbNames;
   }
   return entries;
+}
+
+/** An entry to be written: its `cbNames` follows from the names. */
+export type NewAttachInfo = Omit<AttachInfo, 'cbNames'>;
+
+/** Bytes that an entry takes in the list. */
+export function attachInfoBytes(info: NewAttachInfo): number {
+  return ENTRY_BYTES + joinedStringsBytes(info.names, (info.flags & ATTACH_INFO_FLAG.utf16) !== 0);
+}
+
+/**
+ * Encodes the list at `offset`, into bytes that are zero.
+ *
+ * @throws EseError JET_errTooManyAttachedDatabases if the entries do not fit 2048 bytes with the byte that ends them
+ */
+export function writeAttachList(bytes: Uint8Array, offset: number, list: readonly NewAttachInfo[]): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = offset;
+  for (const info of list) {
+    const size = attachInfoBytes(info);
+    if (at + size >= offset + ATTACH_LIST_BYTES) {
+      throw new EseError('JET_errTooManyAttachedDatabases', 'the list of attached databases is full');
+    }
+    view.setUint8(at, info.dbid);
+    view.setUint8(at + 1, info.flags);
+    view.setUint16(at + 2, size - ENTRY_BYTES, true);
+    writeDbtime(view, at + 4, info.dbtime);
+    view.setUint32(at + 12, info.objidLast, true);
+    view.setUint32(at + 16, info.cpgMax, true);
+    writeLgpos(view, at + 20, info.lgposAttach);
+    writeLgpos(view, at + 28, info.lgposConsistent);
+    bytes.set(info.signDb.bytes, at + 36);
+    joinStrings(view, at + ENTRY_BYTES, info.names, (info.flags & ATTACH_INFO_FLAG.utf16) !== 0);
+    at += size;
+  }
 }

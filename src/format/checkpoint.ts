@@ -1,4 +1,4 @@
-import { type AttachInfo, readAttachList } from './attach-info.js';
+import { type AttachInfo, type NewAttachInfo, readAttachList, writeAttachList } from './attach-info.js';
 import { FILE_TYPE, FILE_TYPE_OFFSET } from './database-header.js';
 import { EseError } from './ese-error.js';
 import {
@@ -10,6 +10,7 @@ import {
   signature,
   u8,
   u32,
+  writeFields,
 } from './log-record-field.js';
 import { xorChecksum } from './page-checksum.js';
 
@@ -87,6 +88,26 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     throw new EseError('JET_errCheckpointCorrupt', 'both copies of the checkpoint are damaged');
   }
   return checkpoint;
+}
+
+/** A checkpoint to be written. */
+export interface NewCheckpoint extends Omit<Checkpoint, 'checksum' | 'attachments'> {
+  readonly attachments: readonly NewAttachInfo[];
+}
+
+/**
+ * Encodes one copy of a checkpoint, checksum included: 4096 bytes, to be written twice.
+ *
+ * @throws EseError JET_errTooManyAttachedDatabases if the list of databases does not fit
+ */
+export function encodeCheckpoint(checkpoint: NewCheckpoint): Uint8Array {
+  const bytes = new Uint8Array(CHECKPOINT_COPY_BYTES);
+  const view = new DataView(bytes.buffer);
+  const record = { bytes, view, offset: 0, size: CHECKPOINT_COPY_BYTES };
+  writeFields(CHECKPOINT_LAYOUT, record, { ...checkpoint, checksum: 0 });
+  writeAttachList(bytes, OFFSET_ATTACHMENTS, checkpoint.attachments);
+  view.setUint32(0, xorChecksum(bytes), true);
+  return bytes;
 }
 
 function judgeCopy(copy: Uint8Array, which: 1 | 2): CheckpointCopy {

@@ -52,6 +52,33 @@ export function readDbmsParam(view: DataView, offset: number): DbmsParam {
   };
 }
 
+/** Encodes a DBMS_PARAM at `offset`; the reserved bytes are left as they are. Long paths are cut off. */
+export function writeDbmsParam(view: DataView, offset: number, param: DbmsParam): void {
+  writeAnsiString(view, offset, PATH_BYTES, param.systemPath);
+  writeAnsiString(view, offset + OFFSET_LOG_PATH, PATH_BYTES, param.logPath);
+  view.setUint8(offset + OFFSET_FLAGS, param.flags);
+  const numbers = [
+    param.sessions,
+    param.openTables,
+    param.verPages,
+    param.cursors,
+    param.logBuffers,
+    param.csecLGFile,
+    param.cacheSizeMax,
+  ];
+  numbers.forEach((number, i) => {
+    view.setUint32(offset + OFFSET_NUMBERS + 4 * i, number, true);
+  });
+}
+
+/** Fills `length` bytes with 8-bit characters and zeros, at least one; other characters become `?`. */
+function writeAnsiString(view: DataView, offset: number, length: number, text: string): void {
+  for (let i = 0; i < length; i++) {
+    const c = i < Math.min(text.length, length - 1) ? text.charCodeAt(i) : 0;
+    view.setUint8(offset + i, c > 0xff ? 0x3f : c);
+  }
+}
+
 /** 8-bit characters up to the first NUL or to `length`, each taken as the code point of its value. */
 export function readAnsiString(view: DataView, offset: number, length: number): string {
   let text = '';

@@ -1,4 +1,10 @@
-import { ATTACH_LIST_BYTES, type AttachInfo, readAttachList } from './attach-info.js';
+import {
+  ATTACH_LIST_BYTES,
+  type AttachInfo,
+  type NewAttachInfo,
+  readAttachList,
+  writeAttachList,
+} from './attach-info.js';
 import { FILE_TYPE, FILE_TYPE_OFFSET, HEADER_MAGIC } from './database-header.js';
 import { EseError } from './ese-error.js';
 import {
@@ -13,6 +19,7 @@ import {
   u16,
   u32,
   u64,
+  writeFields,
 } from './log-record-field.js';
 import { PAGE_SIZES } from './page.js';
 import { xorChecksum } from './page-checksum.js';
@@ -110,6 +117,26 @@ export function decodeLogHeader(bytes: Uint8Array): LogHeader {
   checkVersion(fields);
   checkSizes(fields);
   return { ...fields, attachments: readAttachList(header, OFFSET_ATTACHMENTS) };
+}
+
+/** A header to be written. */
+export interface NewLogHeader extends Omit<LogHeader, 'checksum' | 'attachments'> {
+  readonly attachments: readonly NewAttachInfo[];
+}
+
+/**
+ * Encodes the header of a log file, checksum included: 4096 bytes.
+ *
+ * @throws EseError JET_errTooManyAttachedDatabases if the list of databases does not fit
+ */
+export function encodeLogHeader(header: NewLogHeader): Uint8Array {
+  const bytes = new Uint8Array(LOG_HEADER_BYTES);
+  const view = new DataView(bytes.buffer);
+  const record = { bytes, view, offset: 0, size: LOG_HEADER_BYTES };
+  writeFields(LOG_HEADER_LAYOUT, record, { ...header, checksum: 0 });
+  writeAttachList(bytes, OFFSET_ATTACHMENTS, header.attachments);
+  view.setUint32(0, logHeaderChecksum(bytes), true);
+  return bytes;
 }
 
 /** The checksum that a header should carry. */

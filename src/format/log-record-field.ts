@@ -1,8 +1,14 @@
-import { DBMS_PARAM_BYTES, type DbmsParam, readAnsiString, readDbmsParam } from './dbms-param.js';
-import { readDbtime } from './dbtime.js';
+import {
+  DBMS_PARAM_BYTES,
+  type DbmsParam,
+  readAnsiString,
+  readDbmsParam,
+  writeDbmsParam,
+} from './dbms-param.js';
+import { readDbtime, writeDbtime } from './dbtime.js';
 import { EseError, type Lgpos } from './ese-error.js';
-import { LGPOS_BYTES, readLgpos } from './lgpos.js';
-import { LOGTIME_BYTES, type Logtime, readLogtime } from './logtime.js';
+import { LGPOS_BYTES, readLgpos, writeLgpos } from './lgpos.js';
+import { encodeLogtime, LOGTIME_BYTES, type Logtime, readLogtime } from './logtime.js';
 import { readSignature, SIGNATURE_BYTES, type Signature } from './signature.js';
 
 /** Where the bytes of one log record lie: `size` bytes from `offset` on in a buffer and its view. */
@@ -45,6 +51,11 @@ export interface LogField<V> {
   /** Name in the JSON form, where it differs from the field's own. */
   readonly jsonName?: string;
   readonly read: (record: RecordBytes) => V;
+  /**
+   * Puts the value into a record whose bytes are zero, or hold other fields of it. A field of variable length
+   * finds its place by the fixed ones, which must be there already.
+   */
+  write(record: RecordBytes, value: V): void;
 }
 
 /** What the fields of a layout hold. */
@@ -58,6 +69,15 @@ export function readFields<L extends Record<string, LogField<unknown>>>(
   const fields: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(layout)) fields[name] = field.read(record);
   return fields as FieldsOf<L>;
+}
+
+/** Writes all fields of a layout, each at a fixed offset. */
+export function writeFields<L extends Record<string, LogField<unknown>>>(
+  layout: L,
+  record: RecordBytes,
+  values: FieldsOf<L>,
+): void {
+  for (const [name, field] of Object.entries(layout)) field.write(record, values[name]);
 }
 
 /** A field of variable length, taken as the bytes themselves. */
@@ -77,58 +97,130 @@ export interface EmptiedPage {
   readonly flags: number;
 }
 
-const EMPTIED_PAGE_BYTES = 16;
+export const EMPTIED_PAGE_BYTES = 16;
 
 function corrupt(detail: string): EseError {
   return new EseError('JET_errLogFileCorrupt', detail);
 }
 
 export function u8(at: number): LogField<number> {
-  return { kind: 'number', at, length: 1, read: (r) => r.view.getUint8(r.offset + at) };
+  return {
+    kind: 'number',
+    at,
+    length: 1,
+    read: (r) => r.view.getUint8(r.offset + at),
+    write: (r, value) => r.view.setUint8(r.offset + at, value),
+  };
 }
 
 export function u16(at: number): LogField<number> {
-  return { kind: 'number', at, length: 2, read: (r) => r.view.getUint16(r.offset + at, true) };
+  return {
+    kind: 'number',
+    at,
+    length: 2,
+    read: (r) => r.view.getUint16(r.offset + at, true),
+    write: (r, value) => r.view.setUint16(r.offset + at, value, true),
+  };
 }
 
 export function i16(at: number): LogField<number> {
-  return { kind: 'number', at, length: 2, read: (r) => r.view.getInt16(r.offset + at, true) };
+  return {
+    kind: 'number',
+    at,
+    length: 2,
+    read: (r) => r.view.getInt16(r.offset + at, true),
+    write: (r, value) => r.view.setInt16(r.offset + at, value, true),
+  };
 }
 
 export function u32(at: number): LogField<number> {
-  return { kind: 'number', at, length: 4, read: (r) => r.view.getUint32(r.offset + at, true) };
+  return {
+    kind: 'number',
+    at,
+    length: 4,
+    read: (r) => r.view.getUint32(r.offset + at, true),
+    write: (r, value) => r.view.setUint32(r.offset + at, value, true),
+  };
 }
 
 export function i32(at: number): LogField<number> {
-  return { kind: 'number', at, length: 4, read: (r) => r.view.getInt32(r.offset + at, true) };
+  return {
+    kind: 'number',
+    at,
+    length: 4,
+    read: (r) => r.view.getInt32(r.offset + at, true),
+    write: (r, value) => r.view.setInt32(r.offset + at, value, true),
+  };
 }
 
 /** A page stamp, in the signed reading of `dbtime.ts`. */
 export function dbtime(at: number): LogField<number> {
-  return { kind: 'u64', at, length: 8, read: (r) => readDbtime(r.view, r.offset + at) };
+  return {
+    kind: 'u64',
+    at,
+    length: 8,
+    read: (r) => readDbtime(r.view, r.offset + at),
+    write: (r, value) => writeDbtime(r.view, r.offset + at, value),
+  };
 }
 
 export function u64(at: number): LogField<bigint> {
-  return { kind: 'u64', at, length: 8, read: (r) => r.view.getBigUint64(r.offset + at, true) };
+  return {
+    kind: 'u64',
+    at,
+    length: 8,
+    read: (r) => r.view.getBigUint64(r.offset + at, true),
+    write: (r, value) => r.view.setBigUint64(r.offset + at, value, true),
+  };
 }
 
 export function i64(at: number): LogField<bigint> {
-  return { kind: 'number', at, length: 8, read: (r) => r.view.getBigInt64(r.offset + at, true) };
+  return {
+    kind: 'number',
+    at,
+    length: 8,
+    read: (r) => r.view.getBigInt64(r.offset + at, true),
+    write: (r, value) => r.view.setBigInt64(r.offset + at, value, true),
+  };
 }
 
 /** The low four bits of a byte. */
 export function lowNibble(at: number): LogField<number> {
-  return { kind: 'number', at, length: 1, read: (r) => r.view.getUint8(r.offset + at) & 0x0f };
+  return {
+    kind: 'number',
+    at,
+    length: 1,
+    read: (r) => r.view.getUint8(r.offset + at) & 0x0f,
+    write: (r, value) => {
+      const other = r.view.getUint8(r.offset + at) & 0xf0;
+      r.view.setUint8(r.offset + at, other | (value & 0x0f));
+    },
+  };
 }
 
 /** The high four bits of a byte. */
 export function highNibble(at: number): LogField<number> {
-  return { kind: 'number', at, length: 1, read: (r) => r.view.getUint8(r.offset + at) >> 4 };
+  return {
+    kind: 'number',
+    at,
+    length: 1,
+    read: (r) => r.view.getUint8(r.offset + at) >> 4,
+    write: (r, value) => {
+      const other = r.view.getUint8(r.offset + at) & 0x0f;
+      r.view.setUint8(r.offset + at, other | (value << 4));
+    },
+  };
 }
 
 /** The bits of `mask` in the u16 at `at`. */
 export function masked16(at: number, mask: number): LogField<number> {
-  return { kind: 'number', at, length: 2, read: (r) => r.view.getUint16(r.offset + at, true) & mask };
+  return {
+    kind: 'number',
+    at,
+    length: 2,
+    read: (r) => r.view.getUint16(r.offset + at, true) & mask,
+    write: (r, value) => setBits16(r, at, mask, value),
+  };
 }
 
 /** Whether any bit of `mask` is set in the u16 at `at`. */
@@ -138,15 +230,33 @@ export function bit16(at: number, mask: number): LogField<boolean> {
     at,
     length: 2,
     read: (r) => (r.view.getUint16(r.offset + at, true) & mask) !== 0,
+    write: (r, value) => setBits16(r, at, mask, value ? mask : 0),
   };
 }
 
+function setBits16(r: RecordBytes, at: number, mask: number, value: number): void {
+  const other = r.view.getUint16(r.offset + at, true) & ~mask;
+  r.view.setUint16(r.offset + at, other | (value & mask), true);
+}
+
 export function lgpos(at: number): LogField<Lgpos> {
-  return { kind: 'lgpos', at, length: LGPOS_BYTES, read: (r) => readLgpos(r.view, r.offset + at) };
+  return {
+    kind: 'lgpos',
+    at,
+    length: LGPOS_BYTES,
+    read: (r) => readLgpos(r.view, r.offset + at),
+    write: (r, value) => writeLgpos(r.view, r.offset + at, value),
+  };
 }
 
 export function logtime(at: number): LogField<Logtime | undefined> {
-  return { kind: 'logtime', at, length: LOGTIME_BYTES, read: (r) => readLogtime(r.bytes, r.offset + at) };
+  return {
+    kind: 'logtime',
+    at,
+    length: LOGTIME_BYTES,
+    read: (r) => readLogtime(r.bytes, r.offset + at),
+    write: (r, value) => encodeLogtime(r.bytes, r.offset + at, value),
+  };
 }
 
 export function signature(at: number): LogField<Signature> {
@@ -155,6 +265,7 @@ export function signature(at: number): LogField<Signature> {
     at,
     length: SIGNATURE_BYTES,
     read: (r) => readSignature(r.bytes, r.offset + at),
+    write: (r, value) => r.bytes.set(value.bytes, r.offset + at),
   };
 }
 
@@ -164,6 +275,7 @@ export function dbmsParam(at: number): LogField<DbmsParam> {
     at,
     length: DBMS_PARAM_BYTES,
     read: (r) => readDbmsParam(r.view, r.offset + at),
+    write: (r, value) => writeDbmsParam(r.view, r.offset + at, value),
   };
 }
 
@@ -204,6 +316,7 @@ export function bytes(
       if (to > r.size) throw corrupt(`a field of ${to - from} bytes exceeds its record of ${r.size} bytes`);
       return r.bytes.subarray(r.offset + from, r.offset + to);
     },
+    write: (r, value) => r.bytes.set(value, r.offset + start(r)),
   };
 }
 
@@ -220,6 +333,7 @@ export function text(
     kind: 'text',
     length: 0,
     read: (r) => readStrings(r, start(r), count(r), isUtf16(r, utf16))[0] ?? '',
+    write: (r, value) => joinStrings(r.view, r.offset + start(r), [value], isUtf16(r, utf16)),
   };
 }
 
@@ -242,6 +356,7 @@ export function strings(
     kind: 'strings',
     length: 0,
     read: (r) => readStrings(r, start(r), count(r), isUtf16(r, utf16)),
+    write: (r, value) => joinStrings(r.view, r.offset + start(r), value, isUtf16(r, utf16)),
   };
 }
 
@@ -283,6 +398,29 @@ export function splitStrings(view: DataView, offset: number, count: number, utf1
   return found;
 }
 
+/** Bytes that {@link joinStrings} writes. */
+export function joinedStringsBytes(strings: readonly string[], utf16: boolean): number {
+  return strings.reduce((total, one) => total + one.length + 1, 0) * (utf16 ? 2 : 1);
+}
+
+/** Writes strings, each with its NUL, from `offset` on. */
+export function joinStrings(
+  view: DataView,
+  offset: number,
+  strings: readonly string[],
+  utf16: boolean,
+): void {
+  let at = offset;
+  for (const one of strings) {
+    for (let i = 0; i <= one.length; i++) {
+      const unit = i < one.length ? one.charCodeAt(i) : 0;
+      if (utf16) view.setUint16(at, unit, true);
+      else view.setUint8(at, unit);
+      at += utf16 ? 2 : 1;
+    }
+  }
+}
+
 /** A list of u32 page numbers. */
 export function pgnos(start: number, count: Measure): LogField<readonly number[]> {
   return {
@@ -292,6 +430,11 @@ export function pgnos(start: number, count: Measure): LogField<readonly number[]
       const n = count(r);
       if (start + 4 * n > r.size) throw corrupt(`a list of ${n} pages exceeds its record of ${r.size} bytes`);
       return Array.from({ length: n }, (_, i) => r.view.getUint32(r.offset + start + 4 * i, true));
+    },
+    write: (r, value) => {
+      value.forEach((pgno, i) => {
+        r.view.setUint32(r.offset + start + 4 * i, pgno, true);
+      });
     },
   };
 }
@@ -314,6 +457,11 @@ export function versionPair(
       if ((r.view.getUint8(r.offset + flagsAt) & mask) === 0) return undefined;
       return [r.view.getUint16(r.offset + at, true), r.view.getUint16(r.offset + at + 2, true)];
     },
+    write: (r, value) => {
+      if (value === undefined) return;
+      r.view.setUint16(r.offset + at, value[0] ?? 0, true);
+      r.view.setUint16(r.offset + at + 2, value[1] ?? 0, true);
+    },
   };
 }
 
@@ -333,6 +481,14 @@ export function emptiedPages(start: number, count: Measure): LogField<readonly E
         };
       });
     },
+    write: (r, value) => {
+      value.forEach(({ dbtimeBefore, pgno, flags }, i) => {
+        const at = r.offset + start + EMPTIED_PAGE_BYTES * i;
+        writeDbtime(r.view, at, dbtimeBefore);
+        r.view.setUint32(at + 8, pgno, true);
+        r.view.setUint32(at + 12, flags, true);
+      });
+    },
   };
 }
 
@@ -347,5 +503,6 @@ export function zeroFill(start: number): LogField<boolean> {
       }
       return true;
     },
+    write: () => {},
   };
 }

@@ -1,6 +1,6 @@
 import type { Lgpos } from './ese-error.js';
-import { readLgpos } from './lgpos.js';
-import { type Logtime, readLogtime } from './logtime.js';
+import { readLgpos, writeLgpos } from './lgpos.js';
+import { type Logtime, readLogtime, writeLogtime } from './logtime.js';
 import { correctPage, diagnosePage } from './page-checksum.js';
 
 /**
@@ -52,6 +52,23 @@ export function readSegmentHeader(bytes: Uint8Array, offset = 0): SegmentHeader 
     reserved: bytes.slice(reserved, reserved + RESERVED_BYTES),
     flags: view.getUint32(offset + OFFSET_FLAGS, true),
   };
+}
+
+/**
+ * Begins a segment at `offset`, in bytes that are zero: its position and the time of its first byte. Flags and
+ * checksum come with the seal, `sealPages` with the segment number in the place of the page number.
+ *
+ * @param time undefined for a segment that only pads
+ */
+export function writeSegmentHeader(
+  bytes: Uint8Array,
+  offset: number,
+  lgpos: Lgpos,
+  time: Date | undefined,
+): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  writeLgpos(view, offset + OFFSET_LGPOS, lgpos);
+  writeLogtime(bytes, offset + OFFSET_LOGTIME, time);
 }
 
 /**

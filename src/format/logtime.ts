@@ -53,6 +53,20 @@ export function writeLogtime(bytes: Uint8Array, offset: number, time: Date | und
   bytes[offset + 7] = ((ms >> 7) & 7) << 1;
 }
 
+/** Encodes a LOGTIME at `offset` as it was read; `undefined` writes "not set". */
+export function encodeLogtime(bytes: Uint8Array, offset: number, time: Logtime | undefined): void {
+  bytes.fill(0, offset, offset + LOGTIME_BYTES);
+  if (time === undefined) return;
+  bytes[offset] = time.seconds;
+  bytes[offset + 1] = time.minutes;
+  bytes[offset + 2] = time.hours;
+  bytes[offset + 3] = time.day;
+  bytes[offset + 4] = time.month;
+  bytes[offset + 5] = time.year - 1900;
+  bytes[offset + 6] = (time.utc ? 1 : 0) | ((time.milliseconds & 0x7f) << 1);
+  bytes[offset + 7] = ((time.milliseconds >> 7) & 7) << 1;
+}
+
 /** A LOGTIME as a `Date`. Local times are read as if they were UTC: the file does not say which zone. */
 export function logtimeToDate(time: Logtime): Date {
   const { year, month, day, hours, minutes, seconds, milliseconds } = time;
