@@ -355,6 +355,12 @@ export class Page {
     this.cbFree = this.dataAreaBytes - TAG_BYTES;
   }
 
+  /** Makes this a copy of another page of the same size, in all but its number. */
+  copyFrom(other: Page): void {
+    this.bytes.set(other.bytes);
+    if (this.isLarge) this.view.setUint32(OFFSET_LARGE_PGNO, this.pgno, true);
+  }
+
   private setTag(itag: number, size: number, offset: number, flags: number): void {
     const position = this.tagPosition(itag);
     const ib = offset - this.headerBytes;
