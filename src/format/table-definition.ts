@@ -30,6 +30,8 @@ export interface LongValueTreeDefinition {
   readonly pgnoFdp: number;
   readonly density: number;
   readonly pages: number;
+  /** FILETIME when the root was placed, 8 bytes as stored. */
+  readonly pgnoFdpLastSetTime?: Uint8Array;
 }
 
 export interface TableDefinition {
@@ -53,6 +55,8 @@ export interface TableDefinition {
   readonly separateLv?: number;
   readonly spaceHints?: SpaceHints;
   readonly deferredLvSpaceHints?: SpaceHints;
+  /** FILETIME when the root was placed, 8 bytes as stored. */
+  readonly pgnoFdpLastSetTime?: Uint8Array;
   readonly callbacks: readonly string[];
 }
 
@@ -148,7 +152,7 @@ function tableDefinition(
   const indexes = group.indexes.map(indexDefinition);
   const primaryIndex = indexes.find((index) => index.primary);
   const { longValueTree } = group;
-  const { templateTable, lvChunkMax, separateLv, spaceHints, deferredLvSpaceHints } = row;
+  const { templateTable, lvChunkMax, separateLv, spaceHints, deferredLvSpaceHints, pgnoFdpLastSetTime } = row;
   return {
     name: row.name,
     objid: row.id,
@@ -169,6 +173,9 @@ function tableDefinition(
             pgnoFdp: longValueTree.pgnoFdp,
             density: longValueTree.density,
             pages: longValueTree.pages,
+            ...(longValueTree.pgnoFdpLastSetTime === undefined
+              ? {}
+              : { pgnoFdpLastSetTime: longValueTree.pgnoFdpLastSetTime }),
           },
         }),
     ...(templateTable === undefined ? {} : { templateTable }),
@@ -176,6 +183,7 @@ function tableDefinition(
     ...(separateLv === undefined ? {} : { separateLv }),
     ...(spaceHints === undefined ? {} : { spaceHints }),
     ...(deferredLvSpaceHints === undefined ? {} : { deferredLvSpaceHints }),
+    ...(pgnoFdpLastSetTime === undefined ? {} : { pgnoFdpLastSetTime }),
   };
 }
 
