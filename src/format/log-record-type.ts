@@ -118,3 +118,53 @@ for (const [name, lrtyp] of Object.entries(LRTYP)) {
 export function logRecordName(lrtyp: number): LogRecordName | undefined {
   return NAMES[lrtyp];
 }
+
+/** Names of the record types as log dumps print them, where they differ from ours (chapter 4.10). */
+const DUMP_NAMES: Readonly<Partial<Record<LogRecordName, string>>> = {
+  CreateDBFinish: 'CrDBFinsh',
+  CreateMultipleExtentFDP: 'Create M',
+  CreateSingleExtentFDP: 'Create S',
+  ConvertFDP: 'Convert',
+  ConvertFDP2: 'Convert',
+  RootPageMove: 'PageMoveR',
+  FlagInsert: 'FInsert',
+  FlagInsertAndReplaceData: 'FInsertRD',
+  FlagDelete: 'FDelete',
+  PrepCommit: 'PreCommit',
+  PrepRollback: 'PreRollbk',
+  Init2: 'Init',
+  Term2: 'Term',
+  RecoveryUndo: 'RcvUndo',
+  RecoveryUndo2: 'RcvUndo',
+  RecoveryQuit: 'RcvQuit',
+  RecoveryQuit2: 'RcvQuit',
+  RecoveryQuitKeepAttachments: 'RcvQKA',
+  FullBackup: 'FullBkUp',
+  IncBackup: 'IncBkUp',
+  ShutDownMark: 'ShutDown',
+  SetExternalHeader: 'SetExtHdr',
+  MacroBegin: 'McroBegin',
+  MacroCommit: 'McroComit',
+  MacroAbort: 'McroAbort',
+  ExtRestore: 'ExtRest',
+  ExtRestore2: 'ExtRest2',
+  ForceWriteLog: 'FWriteLog',
+  ForceLogRollover: 'FRollLog',
+  PagePatchRequest: 'PagePatch',
+  MacroInfo: 'McroInfo',
+  MacroInfo2: 'McroInfo2',
+  ScanCheck2: 'ScanChk2',
+  FragmentBegin: 'FragBegin',
+  Fragment: 'FragContd',
+  SetDbVersion: 'SetDbVer',
+  SignalAttachDb: 'SAttachDB',
+  ExtentFreed: 'ExtFreed',
+  ExtentFreed2: 'ExtFreed2',
+};
+
+/** The name of a record type in log dumps, at most nine characters; `*UNKNOWN*` if it does not exist. */
+export function logRecordDumpName(lrtyp: number): string {
+  const name = logRecordName(lrtyp);
+  if (name === undefined) return '*UNKNOWN*';
+  return name.startsWith('Ignored') ? 'Ignored' : (DUMP_NAMES[name] ?? name);
+}

@@ -17,7 +17,7 @@ import {
   type LogFileName,
   parseLogFileName,
 } from '../io/log-file-names.js';
-import { LOG_WINDOW_BYTES, type LogScan, openLog } from './log-reader.js';
+import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
 
 /** One file of a stream. */
 export interface LogFileEntry extends LogFileName {
@@ -204,7 +204,7 @@ export function checkLog(
   kernel?: ChecksumKernel,
 ): LogCheck {
   const unread = { entry, header: undefined, scan: undefined, versionBackwards: false };
-  let log: ReturnType<typeof openLog>;
+  let log: LogReader;
   try {
     log = openLog(fs, entry.path, kernel === undefined ? {} : { kernel });
   } catch (error) {
@@ -240,7 +240,7 @@ function isOpenError(error: EseError): boolean {
 }
 
 /** Walks all records: their sizes must chain up to the end of every segment. */
-function readToEnd(log: ReturnType<typeof openLog>): LogProblem | undefined {
+function readToEnd(log: LogReader): LogProblem | undefined {
   try {
     while (log.next());
     return undefined;
