@@ -14,10 +14,10 @@ import type { FileHandle, FileSystem } from '../io/file-system.js';
 import { nodeFileSystem } from '../io/node-file-system.js';
 import {
   type ChecksumInput,
-  type ChecksumTotals,
   createChecksumTask,
   DAMAGE_VERDICTS,
   DAMAGED_FIELDS,
+  mergeTotals,
 } from '../workers/checksum-task.js';
 import { type JobOptions, runRanges } from '../workers/pool.js';
 import { dbtimeReport, type Finding } from './report-values.js';
@@ -133,7 +133,7 @@ export async function verifyDatabase(
     onProgress: onProgress && ((ranges) => onProgress(Math.min(ranges * pagesPerRange, lastPgno), lastPgno)),
   });
 
-  const totals = parts.reduce(mergeTotals);
+  const totals = parts.reduce((a, b) => mergeTotals(a, b, findingsMax));
   const headerFindings = [header.primary, header.shadow].flatMap(headerFinding);
   const sizeFindings = fileBytes % pageSize === 0 ? [] : [partialPage(fileBytes % pageSize)];
   const findings = [
@@ -244,24 +244,6 @@ function restAfter(options: VerifyOptions, rangeBytes: number): ((rangesDone: nu
   return throttlePages === undefined ? undefined : () => THROTTLE_REST_MS;
 }
 
-function mergeTotals(a: ChecksumTotals, b: ChecksumTotals): ChecksumTotals {
-  const isLater =
-    b.dbtimeMax > a.dbtimeMax || (b.dbtimeMax === a.dbtimeMax && b.dbtimeMaxPgno < a.dbtimeMaxPgno);
-  const { dbtimeMax, dbtimeMaxPgno } = isLater ? b : a;
-  return {
-    uninitialized: a.uninitialized + b.uninitialized,
-    dbtimeMax,
-    dbtimeMaxPgno,
-    damaged: DAMAGE_VERDICTS.map((_, i) => (a.damaged[i] ?? 0) + (b.damaged[i] ?? 0)),
-    beyondOwned: a.beyondOwned + b.beyondOwned,
-    list: [...a.list, ...b.list],
-    reads: a.reads + b.reads,
-    readMs: a.readMs + b.readMs,
-    readMsMax: Math.max(a.readMsMax, b.readMsMax),
-    readMsMin: Math.min(a.readMsMin, b.readMsMin),
-  };
-}
-
 function headerFinding(copy: HeaderCopy): ChecksumFinding[] {
   if (copy.ok) return [];
   const isPrimary = copy.which === 'primary';
@@ -289,7 +271,7 @@ function foreignPages(count: number, lastOwnedPgno: number): ChecksumFinding[] {
 }
 
 function pageFindings(list: readonly number[]): ChecksumFinding[] {
-  const findings: (ChecksumFinding & { readonly pgno: number })[] = [];
+  const findings: ChecksumFinding[] = [];
   for (let at = 0; at < list.length; at += DAMAGED_FIELDS) {
     const [pgno = 0, verdict = 0, bit = -1, otherPgno = 0, ...halves] = list.slice(at, at + DAMAGED_FIELDS);
     const [storedLow = 0, storedHigh = 0, computedLow = 0, computedHigh = 0] = halves;
@@ -302,7 +284,7 @@ function pageFindings(list: readonly number[]): ChecksumFinding[] {
       checksumComputed: decimal64(computedLow, computedHigh),
     });
   }
-  return findings.sort((a, b) => a.pgno - b.pgno);
+  return findings;
 }
 
 function describeDamage(

@@ -127,11 +127,47 @@ export function createChecksumTask(fs: FileSystem, input: ChecksumInput): RangeT
       read(firstPgno, pageCount);
       const suspectCount = kernel.verifyPages(0, pageCount, pageSize, firstPgno, scan);
       if (suspectCount === 0) return;
-      for (const index of kernel.suspects.slice(0, suspectCount)) diagnose(index, firstPgno + index);
+      for (const index of kernel.suspects.subarray(0, suspectCount)) diagnose(index, firstPgno + index);
     },
     result: () => ({ ...totals, ...scan }),
     close: () => file.close(),
   };
+}
+
+/** What two threads found, together. It does not depend on which of them did which range. */
+export function mergeTotals(a: ChecksumTotals, b: ChecksumTotals, listMax: number): ChecksumTotals {
+  const isFirst =
+    a.dbtimeMax > b.dbtimeMax || (a.dbtimeMax === b.dbtimeMax && a.dbtimeMaxPgno < b.dbtimeMaxPgno);
+  const { dbtimeMax, dbtimeMaxPgno } = isFirst ? a : b;
+  return {
+    uninitialized: a.uninitialized + b.uninitialized,
+    dbtimeMax,
+    dbtimeMaxPgno,
+    damaged: DAMAGE_VERDICTS.map((_, i) => (a.damaged[i] ?? 0) + (b.damaged[i] ?? 0)),
+    beyondOwned: a.beyondOwned + b.beyondOwned,
+    list: mergeLists(a.list, b.list, listMax),
+    reads: a.reads + b.reads,
+    readMs: a.readMs + b.readMs,
+    readMsMax: Math.max(a.readMsMax, b.readMsMax),
+    readMsMin: Math.min(a.readMsMin, b.readMsMin),
+  };
+}
+
+/** The lowest `listMax` pages of two lists, ascending. */
+function mergeLists(a: DamagedPages, b: DamagedPages, listMax: number): DamagedPages {
+  const merged: DamagedPages = [];
+  let i = 0;
+  let j = 0;
+  while (merged.length < listMax * DAMAGED_FIELDS && (i < a.length || j < b.length)) {
+    if ((a[i] ?? Infinity) < (b[j] ?? Infinity)) {
+      merged.push(...a.slice(i, i + DAMAGED_FIELDS));
+      i += DAMAGED_FIELDS;
+    } else {
+      merged.push(...b.slice(j, j + DAMAGED_FIELDS));
+      j += DAMAGED_FIELDS;
+    }
+  }
+  return merged;
 }
 
 /** The last page of an old backup may be a trailer, which carries a header's checksum. */

@@ -125,6 +125,14 @@ describe('verifyDatabase', () => {
     });
   });
 
+  test('takes a page at the wrong place as damage', async () => {
+    const path = copy();
+    patch(path, (12 + 1) * PAGE_SIZE, ...pageOf(path, 603));
+    const { report, error } = await verifyDatabase(nodeFileSystem, path);
+    expect(report.pages).toMatchObject({ badChecksums: 0, wrongPgno: 1 });
+    expect(error?.code).toBe(-1206);
+  });
+
   test('takes correctable pages as good', async () => {
     const path = copy();
     flipBit(path, 7, 9000);
@@ -207,6 +215,10 @@ describe('verifyDatabase', () => {
     expect(report.pages.badChecksums).toBe(4);
     expect(report.findings.map(({ pgno }) => pgno)).toEqual([3, 5]);
     expect(report.findingsTruncated).toBe(true);
+    patch(path, 100, 1, 2, 3);
+    const withHeader = (await verifyDatabase(nodeFileSystem, path, { findingsMax: 2 })).report;
+    expect(withHeader.pages.badChecksums).toBe(5);
+    expect(withHeader.findings.map(({ pgno }) => pgno)).toEqual([-1, 3]);
   });
 
   test('gives the same report with workers', async () => {

@@ -9,8 +9,8 @@ type Job = RangeJob<TestInput, number[]>;
 const RANGES = 200;
 const ALL_RANGES = Array.from({ length: RANGES }, (_, i) => i);
 
-/** `shared[0]` counts the ranges that workers took. */
-let shared = new Int32Array(new SharedArrayBuffer(4));
+/** `shared[0]` counts the ranges that workers took, `shared[1]` the tasks they closed, `shared[2]` is their last range. */
+let shared = new Int32Array(new SharedArrayBuffer(12));
 let closed = 0;
 
 /** The task of the calling thread. Until a worker has taken a range it is slow, so that one can. */
@@ -44,7 +44,7 @@ function sharedJob(fail: TestInput['fail'] = 'not'): Job {
 }
 
 beforeEach(() => {
-  shared = new Int32Array(new SharedArrayBuffer(4));
+  shared = new Int32Array(new SharedArrayBuffer(12));
   closed = 0;
 });
 beforeAll(() => warmPool(1));
@@ -62,6 +62,7 @@ describe('runRanges', () => {
     expect(results).toHaveLength(2);
     expect(results.flat().sort((a, b) => a - b)).toEqual(ALL_RANGES);
     expect(Atomics.load(shared, 0)).toBeGreaterThan(0);
+    expect(Atomics.load(shared, 1)).toBe(1);
   });
 
   test.each([
@@ -69,8 +70,8 @@ describe('runRanges', () => {
     ['without a module for workers', { module: undefined }],
     ['with rests', { restMs: () => 0 }],
   ])('stays in the calling thread for a job %s', async (_, changes) => {
-    const job = { ...sharedJob(), createTask: () => ownTask(false), ...changes };
-    expect(await runRanges(job, { workers: 2 })).toEqual([ALL_RANGES]);
+    const job = { ...sharedJob(), rangeCount: 10, ...changes };
+    expect(await runRanges(job, { workers: 2 })).toEqual([ALL_RANGES.slice(0, 10)]);
     expect(Atomics.load(shared, 0)).toBe(0);
   });
 
@@ -78,12 +79,37 @@ describe('runRanges', () => {
     expect(await runRanges({ ...sharedJob(), rangeCount: 0 }, { workers: 2 })).toEqual([[]]);
   });
 
-  test('throws the error of a worker with its code and place', async () => {
-    const running = runRanges(sharedJob('ese'), { workers: 2 });
+  test('ends with the error of a worker, its code and place', async () => {
+    let done = 0;
+    const slow: RangeTask<number[]> = {
+      ...ownTask(true),
+      runRange: () => {
+        sleep(10);
+        done += 1;
+      },
+    };
+    const running = runRanges({ ...sharedJob('ese'), createTask: () => slow }, { workers: 2 });
     const error = await running.catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(EseError);
-    expect(error).toMatchObject({ code: -1022, detail: 'unreadable', file: 'some.edb', pgno: 3 });
-    expect(closed).toBe(1);
+    expect(error).toMatchObject({ code: -1022, detail: 'unreadable', file: 'some.edb' });
+    expect(done).toBeLessThan(RANGES - 1);
+    expect([closed, Atomics.load(shared, 1)]).toEqual([1, 1]);
+  });
+
+  test('throws the error of the lowest range if several fail', async () => {
+    let ownRange = Infinity;
+    const failing: RangeTask<number[]> = {
+      ...ownTask(true),
+      runRange: (range) => {
+        sleep(20);
+        if (Atomics.load(shared, 0) === 0) return;
+        ownRange = range;
+        throw new EseError('JET_errDiskIO', 'unreadable', { pgno: range });
+      },
+    };
+    const running = runRanges({ ...sharedJob('ese'), createTask: () => failing }, { workers: 2 });
+    const error = await running.catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: -1022, pgno: Math.min(ownRange, Atomics.load(shared, 2)) });
   });
 
   test.each(['bug', 'exit'] as const)(
