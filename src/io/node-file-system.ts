@@ -22,9 +22,6 @@ function attempt<T>(path: string, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    if (isSystemError(error) && error.code === 'ENOENT' && !fs.existsSync(dirname(path))) {
-      throw new EseError('JET_errInvalidPath', 'its folder does not exist', { file: path });
-    }
     throw toEseError(error, path);
   }
 }
@@ -134,11 +131,7 @@ function makeDirectory(path: string): void {
     missing.push(above);
     above = dirname(above);
   }
-  try {
-    fs.mkdirSync(path, { recursive: true });
-  } catch (error) {
-    throw toEseError(error, path);
-  }
+  attempt(path, () => fs.mkdirSync(path, { recursive: true }));
   for (const made of missing) syncDirectory(dirname(made));
 }
 
@@ -146,10 +139,8 @@ function rename(from: string, to: string): void {
   try {
     fs.renameSync(from, to);
   } catch (error) {
-    // The system does not say which of the two is missing.
-    attempt(fs.existsSync(from) ? to : from, () => {
-      throw error;
-    });
+    // The system does not say which of the two is at fault.
+    throw toEseError(error, fs.existsSync(from) ? to : from);
   }
 }
 

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { EseError } from '../format/ese-error.js';
 import type { JetErrorName } from '../format/jet-errors.js';
 
@@ -52,6 +54,9 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException & 
 export function toEseError(error: unknown, path: string): unknown {
   if (error instanceof EseError) return error.at({ file: path });
   if (!isSystemError(error)) return error;
+  if (error.code === 'ENOENT' && !existsSync(dirname(path))) {
+    return new EseError('JET_errInvalidPath', 'its folder does not exist', { file: path });
+  }
   const name =
     JET_ERROR_OF.get(error.code ?? '') ?? JET_ERROR_OF.get(error.errno) ?? 'JET_errNTSystemCallFailed';
   // The message ends with ", call 'path'", which the place of the error says already.
