@@ -24,16 +24,18 @@ export interface PageSource {
 /** Pages kept after use, in bytes of page data. */
 const CACHE_BYTES = 16 * 1024 * 1024;
 
-/** A page source over an open database file, with a small cache of the pages used last. */
-export function createFilePageSource(file: FileHandle, pageSize: number): PageSource {
-  const lastPgno = Math.floor(file.size() / pageSize) - 2;
-  const cache = new Map<number, Page>();
-  const capacity = Math.max(16, Math.floor(CACHE_BYTES / pageSize));
-  const correctedPages = new Set<number>();
+/** Reads one page of a file of `lastPgno` pages. Throws as {@link PageSource.readPage}. */
+export type PageLoader = (pgno: number, lastPgno: number) => Page;
+
+/** Makes a loader of pages, each into memory of its own; corrected pages are noted in `correctedPages`. */
+export function createPageLoader(
+  file: FileHandle,
+  pageSize: number,
+  correctedPages: Set<number>,
+): PageLoader {
   const suspects = new Uint32Array(1);
   const scan = newPageScan();
-
-  const load = (pgno: number): Page => {
+  return (pgno, lastPgno) => {
     const place = { file: file.path, pgno };
     if (pgno < 1 || pgno > lastPgno) {
       throw new EseError('JET_errFileIOBeyondEOF', `there are only ${Math.max(0, lastPgno)} pages`, place);
@@ -62,6 +64,15 @@ export function createFilePageSource(file: FileHandle, pageSize: number): PageSo
     }
     return page;
   };
+}
+
+/** A page source over an open database file, with a small cache of the pages used last. */
+export function createFilePageSource(file: FileHandle, pageSize: number): PageSource {
+  const lastPgno = Math.floor(file.size() / pageSize) - 2;
+  const cache = new Map<number, Page>();
+  const capacity = Math.max(16, Math.floor(CACHE_BYTES / pageSize));
+  const correctedPages = new Set<number>();
+  const load = createPageLoader(file, pageSize, correctedPages);
 
   return {
     pageSize,
@@ -74,7 +85,7 @@ export function createFilePageSource(file: FileHandle, pageSize: number): PageSo
         cache.set(pgno, hit);
         return hit;
       }
-      const page = load(pgno);
+      const page = load(pgno, lastPgno);
       if (cache.size >= capacity) {
         const oldest = cache.keys().next();
         if (!oldest.done) cache.delete(oldest.value);

@@ -245,7 +245,7 @@ function beforeOf(record: LogRecordOf<'Undo'>, context: RedoContext): Uint8Array
 /** UndoInfo: what a change needs to be undone, for the case that redo finds the change on the page already. */
 export function applyUndoInfo(record: LogRecordOf<'UndoInfo'>, context: RedoContext): void {
   const { oper, rceid, bookmarkKey, bookmarkData, data } = record;
-  context.versions.add(record, {
+  context.versions.addLogged(record, {
     rceid,
     operation: oper,
     key: bookmarkKey,

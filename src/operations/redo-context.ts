@@ -80,6 +80,8 @@ export interface Version {
 export interface VersionLog {
   /** Remembers how to undo a change. */
   add(change: NodeChange, version: Version): void;
+  /** The log says how to undo a change (an UndoInfo record), in case redo did not see its old state. */
+  addLogged(change: NodeChange, version: Version): void;
   /** A change whose old state is not known here: a later UndoInfo record or the end of its transaction must come. */
   defer(change: NodeChange, rceid: number): void;
   /** What is known of a change that is not finished. */
