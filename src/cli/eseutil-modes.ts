@@ -31,6 +31,9 @@ const JSON_MODES: Readonly<Record<string, string>> = {
 /** Modes are loaded when they are asked for: `eseutil /?` reads none of them. */
 const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   mh: async () => (await import('./eseutil/dump-header.js')).dumpHeaderMode,
+  mm: async () => (await import('./eseutil/dump-metadata.js')).dumpMetadataMode,
+  ms: async () => (await import('./eseutil/dump-space.js')).dumpSpaceMode,
+  page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,
 };
 
 function modeKey(command: ModeCommand): string {

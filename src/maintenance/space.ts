@@ -262,6 +262,8 @@ function treeRow(
   const isMultiple = hasMultipleExtents(header);
   const inPool = (pool: number) => available.filter((extent) => extent.pool === pool);
   const usable = available.filter((extent) => extent.pool !== SPACE_POOL.shelved);
+  // Where the OE tree has a row of its own, its extents are listed there.
+  const listsExtents = options.extents === true && !(options.spaceTrees === true && isMultiple);
   return {
     ...emptyRow(tree),
     primaryExtentPages: (header.flags & SPACE_FLAG.v2) === 0 ? header.cpg : 0,
@@ -281,7 +283,7 @@ function treeRow(
     autoIncrement: header.autoIncrement?.toString() ?? null,
     ...(tree.hints === undefined ? {} : { hints: tree.hints }),
     ...(usage === undefined ? {} : { usage }),
-    ...(options.extents === true ? { extents: owned.map(extentReport) } : {}),
+    ...(listsExtents ? { extents: owned.map(extentReport) } : {}),
   };
 }
 

@@ -1,0 +1,34 @@
+/** Opening the database of a dump: its warnings go where the output format wants them. */
+
+import { type DatabaseReader, openDatabaseReader } from '../../engine/database-reader.js';
+import { EseError } from '../../format/ese-error.js';
+import { forcedPageSize, type ModeContext } from '../mode.js';
+import { sourceFile } from '../typed-path.js';
+
+/**
+ * Opens the source of the command for reading and calls `use` with it. What the reader warns of is reported when
+ * `use` has ended, since reading the catalog may add to it.
+ */
+export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseReader, file: string) => T): T {
+  const { host, command, warn } = context;
+  const file = sourceFile(host, command.positional, 'source file');
+  const reader = openDatabaseReader(host.fs, file);
+  try {
+    const forced = forcedPageSize(command);
+    if (forced !== undefined && forced !== reader.pageSize) {
+      throw new EseError(
+        'JET_errPageSizeMismatch',
+        `the pages have ${reader.pageSize} bytes, not ${forced}`,
+        {
+          file,
+        },
+      );
+    }
+    return use(reader, file);
+  } finally {
+    for (const { name, message, pgno } of reader.warnings) {
+      warn({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });
+    }
+    reader.close();
+  }
+}
