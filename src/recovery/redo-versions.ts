@@ -3,11 +3,11 @@ import { UNDO_OPERATION } from '../format/log-record-layout.js';
 import type { NodeChange, Version, VersionLog } from '../operations/redo-context.js';
 
 /**
- * Version store: how to undo what the transactions in progress have done (format specification, chapters 5.1.6
+ * Versions of recovery: how to undo what the transactions in progress had done (format specification, chapters 5.1.6
  * and 5.3.7). A session has one list, in the order of its changes. Levels never fall along the list, since
  * an inner commit lowers those at its end.
  */
-export interface VersionEntry extends Version {
+export interface RedoVersion extends Version {
   readonly dbid: number;
   readonly pgnoFDP: number;
   readonly objidFDP: number;
@@ -23,7 +23,7 @@ export interface VersionEntry extends Version {
 }
 
 interface SessionVersions {
-  readonly entries: VersionEntry[];
+  readonly entries: RedoVersion[];
   /** Changes of which the old state is still to come, with the level of each. */
   readonly deferred: Set<number>;
 }
@@ -32,7 +32,7 @@ interface SessionVersions {
 const ENTRIES_MAX = 50_000_000;
 
 /** The versions of all sessions. */
-export class VersionStore implements VersionLog {
+export class RedoVersions implements VersionLog {
   readonly #sessions = new Map<number, SessionVersions>();
   /** Uncommitted changes by tree whose old state is in memory only: pages of the tree must wait. */
   readonly #unloggedByTree = new Map<number, number>();
@@ -62,7 +62,7 @@ export class VersionStore implements VersionLog {
     const { entries } = this.#session(change.procid);
     if (entries.length >= ENTRIES_MAX) throw new EseError('JET_errVersionStoreOutOfMemory');
     const { dbid, pgnoFDP, objidFDP, pageFlags, trxBegin0, pgno, level } = change;
-    const entry: VersionEntry = {
+    const entry: RedoVersion = {
       rceid: version.rceid,
       operation: version.operation,
       key: version.key.slice(),
@@ -85,13 +85,13 @@ export class VersionStore implements VersionLog {
     this.#session(change.procid).deferred.add(rceid);
   }
 
-  find(procid: number, rceid: number): VersionEntry | undefined {
+  find(procid: number, rceid: number): RedoVersion | undefined {
     const session = this.#sessions.get(procid);
     return session === undefined ? undefined : this.#find(session, rceid);
   }
 
   /** Undo goes from the newest change back, so the search from the end is short. */
-  #find(session: SessionVersions, rceid: number): VersionEntry | undefined {
+  #find(session: SessionVersions, rceid: number): RedoVersion | undefined {
     const { entries } = session;
     for (let i = entries.length - 1; i >= 0; i--) {
       if (entries[i]?.rceid === rceid) return entries[i];
@@ -156,7 +156,7 @@ export class VersionStore implements VersionLog {
   }
 
   /** The newest change that is not finished, or `undefined`. */
-  newest(procid: number): VersionEntry | undefined {
+  newest(procid: number): RedoVersion | undefined {
     return this.#sessions.get(procid)?.entries.at(-1);
   }
 
@@ -177,17 +177,17 @@ export class VersionStore implements VersionLog {
   }
 
   /** The log holds what it takes to undo the change. */
-  setUndoInfoLogged(entry: VersionEntry): void {
+  setUndoInfoLogged(entry: RedoVersion): void {
     this.#setLogged(entry);
   }
 
-  #setLogged(entry: VersionEntry): void {
+  #setLogged(entry: RedoVersion): void {
     if (entry.isUndoInfoLogged) return;
     entry.isUndoInfoLogged = true;
     this.#count(entry, -1);
   }
 
-  #count({ dbid, objidFDP }: VersionEntry, by: number): void {
+  #count({ dbid, objidFDP }: RedoVersion, by: number): void {
     const key = treeKey(dbid, objidFDP);
     const count = (this.#unloggedByTree.get(key) ?? 0) + by;
     if (count === 0) this.#unloggedByTree.delete(key);
