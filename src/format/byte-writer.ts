@@ -8,6 +8,8 @@ export interface ByteWriter {
   length: number;
 }
 
+const LOOP_BYTES = 48;
+
 export function createByteWriter(capacity: number): ByteWriter {
   return { bytes: new Uint8Array(Math.max(64, capacity)), length: 0 };
 }
@@ -30,9 +32,13 @@ export function appendByte(writer: ByteWriter, byte: number): void {
 }
 
 export function appendBytes(writer: ByteWriter, source: Uint8Array): void {
-  reserve(writer, source.length);
-  writer.bytes.set(source, writer.length);
-  writer.length += source.length;
+  const count = source.length;
+  reserve(writer, count);
+  const { bytes, length } = writer;
+  // Below this size the loop is faster than the call.
+  if (count < LOOP_BYTES) for (let i = 0; i < count; i++) bytes[length + i] = source[i] ?? 0;
+  else bytes.set(source, length);
+  writer.length = length + count;
 }
 
 /** Appends a string of characters below U+0080. */
@@ -50,6 +56,7 @@ export function appendAscii(writer: ByteWriter, text: string): void {
 const HEX_DIGITS = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0));
 const ZERO = 0x30;
 const MINUS = 0x2d;
+const INT_32_MOST = 0x7fffffff;
 
 export function appendHex(writer: ByteWriter, source: Uint8Array, start: number, end: number): void {
   reserve(writer, 2 * (end - start));
@@ -81,21 +88,28 @@ export function appendHexReversed(writer: ByteWriter, source: Uint8Array, start:
 /** Appends an integer of at most 53 bits, with at least `digits` digits. */
 export function appendInteger(writer: ByteWriter, value: number, digits = 1): void {
   reserve(writer, 20 + digits);
+  const bytes = writer.bytes;
+  let at = writer.length;
   let rest = value;
   if (rest < 0) {
-    writer.bytes[writer.length] = MINUS;
-    writer.length++;
+    bytes[at++] = MINUS;
     rest = -rest;
   }
   let count = digits;
   for (let power = 10 ** digits; rest >= power; power *= 10) count++;
-  const bytes = writer.bytes;
-  for (let at = writer.length + count - 1; at >= writer.length; at--) {
+  const end = at + count;
+  let to = end - 1;
+  for (; rest > INT_32_MOST; to--) {
     const next = Math.floor(rest / 10);
-    bytes[at] = ZERO + (rest - 10 * next);
+    bytes[to] = ZERO + (rest - 10 * next);
     rest = next;
   }
-  writer.length += count;
+  for (let small = rest | 0; to >= at; to--) {
+    const next = (small / 10) | 0;
+    bytes[to] = ZERO + (small - 10 * next);
+    small = next;
+  }
+  writer.length = end;
 }
 
 const TWO_32 = 2 ** 32;

@@ -24,7 +24,7 @@ import {
 } from './byte-writer.js';
 import { CODE_PAGE_UNICODE, COLTYP, coltypName, coltypSize } from './column.js';
 import { EseError } from './ese-error.js';
-import { GUID_BYTES, GUID_TEXT_ORDER, hyphenBefore } from './guid.js';
+import { GUID_BYTES, GUID_TEXT_BYTES, GUID_TEXT_ORDER, hyphenBefore } from './guid.js';
 import { decodeOther, effectiveCodePage, isDecodable, singleByteUnits } from './text.js';
 
 const QUOTE = 0x22;
@@ -173,15 +173,16 @@ export function appendNumber(out: ByteWriter, coltyp: number, bytes: Uint8Array,
 
 /** Appends a GUID in lower case, 8-4-4-4-12, without quotes. */
 export function appendGuid(out: ByteWriter, bytes: Uint8Array, start: number): void {
+  reserve(out, GUID_TEXT_BYTES);
+  const to = out.bytes;
+  let at = out.length;
   for (let i = 0; i < GUID_BYTES; i++) {
-    if (hyphenBefore(i)) {
-      reserve(out, 1);
-      out.bytes[out.length] = HYPHEN;
-      out.length++;
-    }
-    const at = start + (GUID_TEXT_ORDER[i] ?? 0);
-    appendHex(out, bytes, at, at + 1);
+    if (hyphenBefore(i)) to[at++] = HYPHEN;
+    const byte = bytes[start + (GUID_TEXT_ORDER[i] ?? 0)] ?? 0;
+    to[at++] = HEX_DIGITS[byte >> 4] ?? 0;
+    to[at++] = HEX_DIGITS[byte & 15] ?? 0;
   }
+  out.length = at;
 }
 
 export function appendQuote(out: ByteWriter): void {

@@ -215,6 +215,12 @@ const CATALOG_COLUMN_LIST = [
 
 type CatalogColumnName = (typeof CATALOG_COLUMN_LIST)[number][1];
 
+/** Position of each catalog column in {@link CATALOG_COLUMNS}. */
+const FIELD = Object.fromEntries(CATALOG_COLUMN_LIST.map(([, name], position) => [name, position])) as Record<
+  CatalogColumnName,
+  number
+>;
+
 const FIRST_FIXED_OFFSET = 4;
 
 /** The catalog's own columns, with the offsets that its records really have. */
@@ -237,8 +243,6 @@ export const CATALOG_COLUMNS: readonly ColumnDefinition[] = (() => {
   });
 })();
 
-const COLUMN_INDEX = new Map<string, number>(CATALOG_COLUMNS.map((column, index) => [column.name, index]));
-
 function corrupt(detail: string): EseError {
   return new EseError('JET_errCatalogCorrupted', `catalog row: ${detail}`);
 }
@@ -253,40 +257,44 @@ function corrupt(detail: string): EseError {
 export function createCatalogRowDecoder(
   pageSize: number,
 ): (bytes: Uint8Array, start: number, end: number) => CatalogRow {
-  const layout = createRecordLayout(CATALOG_COLUMNS, pageSize);
-  const fields = createFieldReader(layout);
+  const fields = createFieldReader(createRecordLayout(CATALOG_COLUMNS, pageSize));
   return (bytes, start, end) => {
     fields.open(bytes, start, end);
     return decodeRow(fields);
   };
 }
 
+/** Reads single columns of a catalog record; each field is a position of {@link FIELD}. NULL is undefined. */
 interface FieldReader {
   open(bytes: Uint8Array, start: number, end: number): void;
-  /** The value of a number column; undefined = NULL. */
-  number(name: CatalogColumnName): number | undefined;
-  /** The value of a column as bytes of its own; undefined = NULL. */
-  bytes(name: CatalogColumnName): Uint8Array | undefined;
+  number(field: number): number | undefined;
+  /** The value as bytes of its own. */
+  bytes(field: number): Uint8Array | undefined;
+  text(field: number, codePage: number): string | undefined;
 }
 
 function createFieldReader(layout: RecordLayout): FieldReader {
   const values = createRecordValues(layout);
   const value = createValueView();
-  const locate = (name: CatalogColumnName): boolean => {
-    if (!locateValue(layout, values, COLUMN_INDEX.get(name) ?? 0, 1, value)) return false;
-    if (value.separated || value.compressed || value.encrypted) throw corrupt(`${name} is not stored plain`);
+  const locate = (field: number): boolean => {
+    if (!locateValue(layout, values, field, 1, value)) return false;
+    if (value.separated || value.compressed || value.encrypted) {
+      throw corrupt(`${CATALOG_COLUMNS[field]?.name ?? field} is not stored plain`);
+    }
     return true;
   };
   return {
     open: (bytes, start, end) => locateColumns(layout, bytes, start, end, values),
-    number(name) {
-      if (!locate(name)) return undefined;
+    number(field) {
+      if (!locate(field)) return undefined;
       const { bytes, start, end } = value;
       let number = 0;
       for (let at = end - 1; at >= start; at--) number = number * 256 + (bytes[at] ?? 0);
       return number;
     },
-    bytes: (name) => (locate(name) ? value.bytes.slice(value.start, value.end) : undefined),
+    bytes: (field) => (locate(field) ? value.bytes.slice(value.start, value.end) : undefined),
+    text: (field, codePage) =>
+      locate(field) ? decodeText(value.bytes, value.start, value.end, codePage) : undefined,
   };
 }
 
@@ -295,110 +303,128 @@ function required<T>(value: T | undefined, name: CatalogColumnName): T {
   return value;
 }
 
-/** Drops the members whose value is undefined, so that an absent column is an absent member. */
-type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-function present<T extends object>(members: T): Partial<Defined<T>> {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Partial<
-    Defined<T>
-  >;
+function requiredNumber(fields: FieldReader, name: CatalogColumnName): number {
+  return required(fields.number(FIELD[name]), name);
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Sets a member unless its column is NULL: what a row does not say, its object does not have. */
+function setPresent<T extends object, K extends keyof T>(row: T, member: K, value: T[K] | undefined): void {
+  if (value !== undefined) row[member] = value;
 }
 
 function decodeRow(fields: FieldReader): CatalogRow {
-  const storedType = required(fields.number('Type'), 'Type');
-  const base = {
-    objidTable: required(fields.number('ObjidTable'), 'ObjidTable'),
-    id: required(fields.number('Id'), 'Id'),
-    name: ansi(required(fields.bytes('Name'), 'Name')),
-    flags: required(fields.number('Flags'), 'Flags'),
-  };
-  const coltypOrPgnoFdp = required(fields.number('ColtypOrPgnoFDP'), 'ColtypOrPgnoFDP');
-  const spaceUsage = required(fields.number('SpaceUsage'), 'SpaceUsage');
-  const pagesOrLocale = required(fields.number('PagesOrLocale'), 'PagesOrLocale');
-  const tree = (hintsFrom: number) => ({
-    pgnoFdp: coltypOrPgnoFdp,
-    density: spaceUsage,
-    ...present({
-      spaceHints: hints(fields.bytes('SpaceHints'), hintsFrom),
-      pgnoFdpLastSetTime: fields.bytes('PgnoFDPLastSetTime'),
-    }),
-  });
-  switch (storedType) {
+  const type = requiredNumber(fields, 'Type');
+  switch (type) {
     case CATALOG_TYPE.table:
-      return {
-        type: storedType,
-        ...base,
-        ...tree(HINTS_FROM_GRBIT),
-        pages: pagesOrLocale,
-        ...present({
-          templateTable: optional(fields.bytes('TemplateTable'), ansi),
-          lvChunkMax: fields.number('LVChunkMax'),
-          separateLv: optional(fields.bytes('SeparateLV'), (bytes) => u32At(bytes, 0)),
-          deferredLvSpaceHints: hints(fields.bytes('SpaceDeferredLVHints'), HINTS_FROM_DENSITY),
-          stats: fields.bytes('Stats'),
-        }),
-      };
+      return decodeTableRow(fields);
     case CATALOG_TYPE.column:
-      return {
-        type: storedType,
-        ...base,
-        coltyp: coltypOrPgnoFdp,
-        maxLength: spaceUsage,
-        codePage: pagesOrLocale & 0xffff,
-        ...present({
-          recordOffset: fields.number('RecordOffset'),
-          defaultValue: fields.bytes('DefaultValue'),
-          callback: optional(fields.bytes('TemplateTable'), ansi),
-          callbackData: fields.bytes('CallbackData'),
-          callbackDependencies: fields.bytes('CallbackDependencies'),
-        }),
-      };
-    case CATALOG_TYPE.index: {
-      const isExtended = (base.flags & INDEX_FLAG.extendedSegments) !== 0;
-      return {
-        type: storedType,
-        ...base,
-        ...tree(HINTS_FROM_INITIAL),
-        segments: segments(required(fields.bytes('KeyFldIDs'), 'KeyFldIDs'), isExtended),
-        conditions: segments(fields.bytes('ConditionalColumns') ?? NO_BYTES, isExtended),
-        lcid: pagesOrLocale,
-        ...present({
-          keyMost: fields.number('KeyMost'),
-          varSegMac: optional(fields.bytes('VarSegMac'), (bytes) => u16At(bytes, 0)),
-          tupleLimits: optional(fields.bytes('TupleLimits'), tupleLimits),
-          lcMapFlags: fields.number('LCMapFlags'),
-          localeName: optional(fields.bytes('LocaleName'), unicode),
-          sortVersion: fields.bytes('Version'),
-          sortId: fields.bytes('SortID'),
-          stats: fields.bytes('Stats'),
-        }),
-      };
-    }
+      return decodeColumnRow(fields);
+    case CATALOG_TYPE.index:
+      return decodeIndexRow(fields);
     case CATALOG_TYPE.longValue:
-      return { type: storedType, ...base, ...tree(HINTS_FROM_INITIAL), pages: pagesOrLocale };
-    case CATALOG_TYPE.callback:
-      return {
-        type: storedType,
-        ...base,
-        ...present({ callback: optional(fields.bytes('TemplateTable'), ansi) }),
-      };
+      return decodeLongValueRow(fields);
+    case CATALOG_TYPE.callback: {
+      const row: Mutable<CatalogCallbackRow> = { type, ...base(fields) };
+      setPresent(row, 'callback', fields.text(FIELD.TemplateTable, CODE_PAGE_1252));
+      return row;
+    }
     default:
-      return { type: 0, storedType, ...base };
+      return { type: 0, storedType: type, ...base(fields) };
   }
 }
 
+function base(fields: FieldReader): CatalogRowBase {
+  return {
+    objidTable: requiredNumber(fields, 'ObjidTable'),
+    id: requiredNumber(fields, 'Id'),
+    name: required(fields.text(FIELD.Name, CODE_PAGE_1252), 'Name'),
+    flags: requiredNumber(fields, 'Flags'),
+  };
+}
+
+function tree(fields: FieldReader, hintsFrom: number): CatalogTreeRow {
+  const row: Mutable<CatalogTreeRow> = {
+    ...base(fields),
+    pgnoFdp: requiredNumber(fields, 'ColtypOrPgnoFDP'),
+    density: requiredNumber(fields, 'SpaceUsage'),
+  };
+  setPresent(row, 'spaceHints', hints(fields.bytes(FIELD.SpaceHints), hintsFrom));
+  setPresent(row, 'pgnoFdpLastSetTime', fields.bytes(FIELD.PgnoFDPLastSetTime));
+  return row;
+}
+
+function decodeTableRow(fields: FieldReader): CatalogTableRow {
+  const row: Mutable<CatalogTableRow> = {
+    type: CATALOG_TYPE.table,
+    ...tree(fields, HINTS_FROM_GRBIT),
+    pages: requiredNumber(fields, 'PagesOrLocale'),
+  };
+  const separateLv = fields.bytes(FIELD.SeparateLV);
+  setPresent(row, 'templateTable', fields.text(FIELD.TemplateTable, CODE_PAGE_1252));
+  setPresent(row, 'lvChunkMax', fields.number(FIELD.LVChunkMax));
+  setPresent(row, 'separateLv', separateLv === undefined ? undefined : u32At(separateLv, 0));
+  setPresent(
+    row,
+    'deferredLvSpaceHints',
+    hints(fields.bytes(FIELD.SpaceDeferredLVHints), HINTS_FROM_DENSITY),
+  );
+  setPresent(row, 'stats', fields.bytes(FIELD.Stats));
+  return row;
+}
+
+function decodeColumnRow(fields: FieldReader): CatalogColumnRow {
+  const row: Mutable<CatalogColumnRow> = {
+    type: CATALOG_TYPE.column,
+    objidTable: requiredNumber(fields, 'ObjidTable'),
+    id: requiredNumber(fields, 'Id'),
+    name: required(fields.text(FIELD.Name, CODE_PAGE_1252), 'Name'),
+    flags: requiredNumber(fields, 'Flags'),
+    coltyp: requiredNumber(fields, 'ColtypOrPgnoFDP'),
+    maxLength: requiredNumber(fields, 'SpaceUsage'),
+    codePage: requiredNumber(fields, 'PagesOrLocale') & 0xffff,
+  };
+  setPresent(row, 'recordOffset', fields.number(FIELD.RecordOffset));
+  setPresent(row, 'defaultValue', fields.bytes(FIELD.DefaultValue));
+  setPresent(row, 'callback', fields.text(FIELD.TemplateTable, CODE_PAGE_1252));
+  setPresent(row, 'callbackData', fields.bytes(FIELD.CallbackData));
+  setPresent(row, 'callbackDependencies', fields.bytes(FIELD.CallbackDependencies));
+  return row;
+}
+
+function decodeIndexRow(fields: FieldReader): CatalogIndexRow {
+  const common = tree(fields, HINTS_FROM_INITIAL);
+  const isExtended = (common.flags & INDEX_FLAG.extendedSegments) !== 0;
+  const row: Mutable<CatalogIndexRow> = {
+    type: CATALOG_TYPE.index,
+    ...common,
+    segments: segments(required(fields.bytes(FIELD.KeyFldIDs), 'KeyFldIDs'), isExtended),
+    conditions: segments(fields.bytes(FIELD.ConditionalColumns) ?? NO_BYTES, isExtended),
+    lcid: requiredNumber(fields, 'PagesOrLocale'),
+  };
+  const varSegMac = fields.bytes(FIELD.VarSegMac);
+  const limits = fields.bytes(FIELD.TupleLimits);
+  setPresent(row, 'keyMost', fields.number(FIELD.KeyMost));
+  setPresent(row, 'varSegMac', varSegMac === undefined ? undefined : u16At(varSegMac, 0));
+  setPresent(row, 'tupleLimits', limits === undefined ? undefined : tupleLimits(limits));
+  setPresent(row, 'lcMapFlags', fields.number(FIELD.LCMapFlags));
+  setPresent(row, 'localeName', fields.text(FIELD.LocaleName, CODE_PAGE_UNICODE));
+  setPresent(row, 'sortVersion', fields.bytes(FIELD.Version));
+  setPresent(row, 'sortId', fields.bytes(FIELD.SortID));
+  setPresent(row, 'stats', fields.bytes(FIELD.Stats));
+  return row;
+}
+
+function decodeLongValueRow(fields: FieldReader): CatalogLongValueRow {
+  return {
+    type: CATALOG_TYPE.longValue,
+    ...tree(fields, HINTS_FROM_INITIAL),
+    pages: requiredNumber(fields, 'PagesOrLocale'),
+  };
+}
+
 const NO_BYTES = new Uint8Array(0);
-
-function optional<T>(bytes: Uint8Array | undefined, decode: (bytes: Uint8Array) => T): T | undefined {
-  return bytes === undefined ? undefined : decode(bytes);
-}
-
-function ansi(bytes: Uint8Array): string {
-  return decodeText(bytes, 0, bytes.length, CODE_PAGE_1252);
-}
-
-function unicode(bytes: Uint8Array): string {
-  return decodeText(bytes, 0, bytes.length, CODE_PAGE_UNICODE);
-}
 
 function u16At(bytes: Uint8Array, at: number): number {
   if (at + 2 > bytes.length) throw corrupt(`a value of ${bytes.length} bytes is too short`);

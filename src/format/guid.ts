@@ -1,5 +1,6 @@
 /** GUID values: u32, u16, u16 little-endian, then eight bytes (format specification, chapter 3.5). */
 export const GUID_BYTES = 16;
+export const GUID_TEXT_BYTES = 36;
 
 /** Stored position of each byte in the order in which a GUID is written. */
 export const GUID_TEXT_ORDER = Uint8Array.of(3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -7,12 +7,7 @@
  * list in one field. A value that cannot be read is `{"error":"JET_err…"}`, in csv `#JET_err…`.
  */
 import { appendAscii, appendByte, appendBytes, type ByteWriter, createByteWriter } from './byte-writer.js';
-import {
-  appendCanonicalError,
-  appendCanonicalValue,
-  appendJsonString,
-  appendQuote,
-} from './canonical-value.js';
+import { appendCanonicalError, appendCanonicalValue } from './canonical-value.js';
 import { COLTYP, type ColumnDefinition } from './column.js';
 import { appendDisplayValue } from './display-value.js';
 import { EseError } from './ese-error.js';
@@ -148,7 +143,9 @@ export function createRowWriter(
     for (const column of columns) {
       if (!isFirst) appendByte(out, COMMA);
       isFirst = false;
-      const count = countOf(out, column, values);
+      const state = values.stored[column.index];
+      if (state === STORED.null || (state === STORED.absent && !column.hasDefault)) continue;
+      const count = state === STORED.tagged ? countOf(out, column, values) : 1;
       if (count === 1) {
         appendValue(out, format, column, values, 1);
       } else if (count > 1) {
@@ -206,11 +203,11 @@ function keyOf(name: string, format: RowFormat): Uint8Array {
     return Buffer.from(/[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name, 'utf8');
   }
   if (format === 'jsonl') return Buffer.from(`${JSON.stringify(name)}:`, 'utf8');
-  const key = createByteWriter(8 * name.length);
-  appendQuote(key);
-  appendJsonString(key, name);
-  appendAscii(key, '":');
-  return key.bytes.slice(0, key.length);
+  return Buffer.from(`${escapeNonAscii(JSON.stringify(name))}:`, 'latin1');
+}
+
+function escapeNonAscii(text: string): string {
+  return text.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Appends text as one csv field. */

@@ -221,16 +221,11 @@ function columnDefinitions(
 }
 
 function columnDefinition(row: CatalogColumnRow, fixedOffset: number, derived: boolean): ColumnDefinition {
-  const { defaultValue, callback } = row;
+  const { id: columnId, name, coltyp, maxLength, codePage, flags, defaultValue, callback } = row;
+  const column = { columnId, name, coltyp, maxLength, codePage, flags, fixedOffset, derived };
+  if (defaultValue === undefined && callback === undefined) return column;
   return {
-    columnId: row.id,
-    name: row.name,
-    coltyp: row.coltyp,
-    maxLength: row.maxLength,
-    codePage: row.codePage,
-    flags: row.flags,
-    fixedOffset,
-    derived,
+    ...column,
     ...(defaultValue === undefined ? {} : { defaultValue }),
     ...(callback === undefined ? {} : { callback }),
   };

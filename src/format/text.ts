@@ -138,9 +138,10 @@ export function decodeText(bytes: Uint8Array, start: number, end: number, codePa
   if (units === undefined) {
     return decodeOther(bytes, start, end, codePage) ?? decodeText(bytes, start, end, CODE_PAGE_1252);
   }
+  let isAscii = true;
+  for (let at = start; at < end && isAscii; at++) isAscii = (bytes[at] ?? 0) < 0x80;
+  if (isAscii) return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
   let text = '';
-  for (let at = start; at < end; at += 1) {
-    text += String.fromCharCode(units[bytes[at] ?? 0] ?? 0);
-  }
+  for (let at = start; at < end; at++) text += String.fromCharCode(units[bytes[at] ?? 0] ?? 0);
   return text;
 }
