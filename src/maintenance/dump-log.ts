@@ -15,7 +15,7 @@ import {
   parseLogFileName,
 } from '../io/log-file-names.js';
 import { readCheckpointFile } from '../recovery/checkpoint-file.js';
-import { type LogReader, openLog, readLogHeader } from '../recovery/log-reader.js';
+import { type LogReader, type LogScan, openLog, readLogHeader } from '../recovery/log-reader.js';
 import {
   checkLogStream,
   findLogStream,
@@ -45,6 +45,17 @@ export interface LogProblemReport {
   readonly expected?: number | string | SignatureReport | null;
 }
 
+/** The segments of a log by what they hold. */
+export interface SegmentsReport {
+  readonly valid: number;
+  /** Behind the data: zero, the double of the last segment, or left over from an earlier life of the file. */
+  readonly empty: number;
+  /** A crash tore the last write; its double is taken instead. */
+  readonly tornTail: boolean;
+  /** Those with one flipped bit, corrected in memory; they count as valid. */
+  readonly corrected: number;
+}
+
 /** One log of a stream. */
 export interface LogFileReport {
   readonly path: string;
@@ -63,7 +74,7 @@ export interface LogFileReport {
   readonly versionBefore?: string;
   /** End of the readable data. */
   readonly lastLgpos?: LgposReport;
-  readonly segments?: { readonly valid: number; readonly empty: number; readonly tornTail: boolean };
+  readonly segments?: SegmentsReport;
 }
 
 export interface RecordTypeReport {
@@ -178,10 +189,9 @@ export function dumpLog(fs: FileSystem, path: string, options: DumpLogOptions = 
       options.onHeader?.(headerReport);
       error = readRecords(log, tallies, options);
       const scan = log.scan();
-      const empty = scan.zeroSegments + scan.shadowSegments + scan.staleSegments;
       end = {
         lastLgpos: lgposReport(scan.lgposEnd),
-        segments: { valid: scan.validSegments, empty, tornTail: scan.tornSegments.length > 0 },
+        segments: segmentsReport(scan),
         segmentsChecksum: scan.segmentsChecksum.toString(),
       };
     } finally {
@@ -498,16 +508,16 @@ function logFileReport(check: LogCheck, before: LogCheck | undefined): LogFileRe
     ...(problem === undefined ? {} : { error: errorReport(problem.error), problem: problemReport(problem) }),
     ...(header === undefined ? {} : headerSummary(header)),
     ...(versionBackwards && before?.header ? { versionBefore: formatLogVersion(before.header) } : {}),
-    ...(scan === undefined
-      ? {}
-      : {
-          lastLgpos: lgposReport(scan.lgposEnd),
-          segments: {
-            valid: scan.validSegments,
-            empty: scan.zeroSegments + scan.shadowSegments + scan.staleSegments,
-            tornTail: scan.tornSegments.length > 0,
-          },
-        }),
+    ...(scan === undefined ? {} : { lastLgpos: lgposReport(scan.lgposEnd), segments: segmentsReport(scan) }),
+  };
+}
+
+function segmentsReport(scan: LogScan): SegmentsReport {
+  return {
+    valid: scan.validSegments,
+    empty: scan.zeroSegments + scan.shadowSegments + scan.staleSegments,
+    tornTail: scan.tornSegments.length > 0,
+    corrected: scan.correctedSegments.length,
   };
 }
 

@@ -66,7 +66,9 @@ export function verifyLogStream(
   const { report, error } = dumpLogStream(fs, directory, baseName, options);
   const present = report.logs.filter(({ status }) => status !== 'missing');
   const sizes = present.map(({ path }) => (fs.exists(path) ? fs.stat(path).size : 0));
-  const gaps = report.missing.map(({ low, high }): Finding => {
+  // A gap in front of the current log is a problem of that log.
+  const archived = report.missing.filter(({ high }) => !isGapBeforeCurrent(report.logs.at(-1), high));
+  const gaps = archived.map(({ low, high }): Finding => {
     const what = low === high ? `log generation ${low} is` : `log generations ${low} to ${high} are`;
     return { code: 'LOG_GAP', severity: 'error', message: `${what} missing`, generation: low };
   });
@@ -80,6 +82,10 @@ export function verifyLogStream(
     },
     error,
   };
+}
+
+function isGapBeforeCurrent(last: LogFileReport | undefined, high: number): boolean {
+  return last?.problem?.kind === 'missingBefore' && last.generation === high + 1;
 }
 
 function readCounts(sizes: readonly number[]): Pick<LogChecksumReport, 'readBytes' | 'reads'> {
@@ -96,16 +102,13 @@ function logFindings(log: LogFileReport, thrown: EseError | undefined): Finding[
   if (message !== undefined) {
     const kind = log.problem?.kind ?? 'damaged';
     const lgpos = log.error?.lgpos ?? log.lastLgpos;
-    // A gap before the current log is a finding of the stream.
-    if (kind !== 'missingBefore') {
-      findings.push({
-        code: FINDING_CODES[kind],
-        severity: 'error',
-        message,
-        ...place,
-        ...(lgpos === undefined ? {} : { lgpos }),
-      });
-    }
+    findings.push({
+      code: FINDING_CODES[kind],
+      severity: 'error',
+      message,
+      ...place,
+      ...(lgpos === undefined ? {} : { lgpos }),
+    });
   }
   if (log.segments?.tornTail) {
     const message =
