@@ -95,9 +95,9 @@ export function appendInteger(writer: ByteWriter, value: number, digits = 1): vo
     bytes[at++] = MINUS;
     rest = -rest;
   }
-  let count = digits;
-  for (let power = 10 ** digits; rest >= power; power *= 10) count++;
-  const end = at + count;
+  let count = 1;
+  for (let power = 10; power <= rest; power *= 10) count++;
+  const end = at + Math.max(count, digits);
   let to = end - 1;
   for (; rest > INT_32_MOST; to--) {
     const next = Math.floor(rest / 10);

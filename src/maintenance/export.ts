@@ -44,6 +44,8 @@ export interface ExportResult {
 export type WriteOutput = (bytes: Uint8Array) => void | Promise<void>;
 
 const PIECE_BYTES = 256 * 1024;
+/** Most tables are small; the buffer grows with those that are not. */
+const FIRST_BYTES = 16 * 1024;
 /** After so many pages the event loop gets its turn, so that an interrupt can be heard. */
 const PAGES_PER_TURN = 256;
 
@@ -62,7 +64,7 @@ export async function exportTable(
   const { source } = database;
   const layout = createRecordLayout(table.columns, source.pageSize);
   const values = createRecordValues(layout);
-  const out = createByteWriter(2 * PIECE_BYTES);
+  const out = createByteWriter(FIRST_BYTES);
   const node = createNodeView();
   let rows = 0;
   let bytes = 0;
