@@ -31,10 +31,9 @@ function openRegular(path: string, mode: OpenMode): number {
   try {
     fd = fs.openSync(path, OPEN_FLAGS[mode]);
   } catch (error) {
-    if (mode === 'write' && isSystemError(error) && isReadable(path)) {
-      if (error.code === 'EACCES' || error.code === 'EPERM') {
-        throw new EseError('JET_errDatabaseFileReadOnly', 'it may only be read');
-      }
+    const isForbidden = isSystemError(error) && (error.code === 'EACCES' || error.code === 'EPERM');
+    if (mode === 'write' && isForbidden && isReadable(path)) {
+      throw new EseError('JET_errDatabaseFileReadOnly', 'it may only be read');
     }
     throw error;
   }
@@ -47,8 +46,8 @@ function openRegular(path: string, mode: OpenMode): number {
 
 function isReadable(path: string): boolean {
   try {
-    fs.accessSync(path, fs.constants.R_OK);
-    return fs.statSync(path).isFile();
+    fs.closeSync(fs.openSync(path, OPEN_FLAGS.read));
+    return true;
   } catch {
     return false;
   }
