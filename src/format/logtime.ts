@@ -67,6 +67,21 @@ export function encodeLogtime(bytes: Uint8Array, offset: number, time: Logtime |
   bytes[offset + 7] = ((time.milliseconds >> 7) & 7) << 1;
 }
 
+/** The LOGTIME of a time in milliseconds since 1970 UTC. */
+export function logtimeOf(ms: number): Logtime {
+  const time = new Date(ms);
+  return {
+    year: time.getUTCFullYear(),
+    month: time.getUTCMonth() + 1,
+    day: time.getUTCDate(),
+    hours: time.getUTCHours(),
+    minutes: time.getUTCMinutes(),
+    seconds: time.getUTCSeconds(),
+    milliseconds: time.getUTCMilliseconds(),
+    utc: true,
+  };
+}
+
 /** A LOGTIME as a `Date`. Local times are read as if they were UTC: the file does not say which zone. */
 export function logtimeToDate(time: Logtime): Date {
   const { year, month, day, hours, minutes, seconds, milliseconds } = time;

@@ -1,4 +1,4 @@
-import { LOGTIME_BYTES, type Logtime, readLogtime } from './logtime.js';
+import { encodeLogtime, LOGTIME_BYTES, type Logtime, readLogtime } from './logtime.js';
 
 /**
  * SIGNATURE: 28 bytes that identify a database, a log stream or a header write (format specification,
@@ -28,6 +28,14 @@ export function readSignature(bytes: Uint8Array, offset: number): Signature {
     computer += String.fromCharCode(c);
   }
   return { random, created: readLogtime(own, 4), computer, bytes: own };
+}
+
+/** A signature of something new; the computer name stays empty, as in today's engines. */
+export function newSignature(random: number, created: Logtime): Signature {
+  const bytes = new Uint8Array(SIGNATURE_BYTES);
+  new DataView(bytes.buffer).setUint32(0, random, true);
+  encodeLogtime(bytes, 4, created);
+  return readSignature(bytes, 0);
 }
 
 /** Whether the signature was ever set (any byte not zero). */
