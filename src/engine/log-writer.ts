@@ -240,34 +240,31 @@ export class LogWriter {
   }
 
   /**
-   * Appends a record and returns its position. Nothing is durable yet; the bytes are copied.
+   * Appends records that lie in one generation, and returns the position of the first. Nothing is durable yet; the
+   * bytes are copied.
    *
-   * @throws EseError JET_errLogBufferTooSmall if a log file cannot take it, JET_errLogDiskFull if there is no room
+   * @throws EseError JET_errLogBufferTooSmall if a log file cannot take them, JET_errLogDiskFull if there is no room
    *   for the next log (nothing has happened then: try again once there is), JET_errLogSequenceEnd,
    *   JET_errLogWriteFail once a write or sync has failed
    */
-  append(record: RecordBytes): Lgpos {
-    this.#makeRoom(record, undefined);
-    return this.#put(record);
-  }
-
-  /** Appends records that must lie in one generation; returns the position of the first. Errors: {@link append}. */
-  appendTogether(records: readonly RecordBytes[]): Lgpos {
-    const [first, ...others] = records;
-    if (first === undefined) return this.lgposEnd;
-    this.#makeRoom(first, others);
-    const lgpos = this.#put(first);
-    for (const record of others) this.#put(record);
+  append(...records: readonly RecordBytes[]): Lgpos {
+    this.#makeRoom(records);
+    const lgpos = this.lgposEnd;
+    for (const record of records) this.#put(record);
     return lgpos;
   }
 
   /**
-   * Makes the record at `lgpos` durable, and all records that were appended so far with it.
+   * Makes the record at `lgpos` durable, and all records that were appended so far with it: one sync for a whole
+   * group. Does nothing if the record is durable already.
    *
+   * @param lgpos default: the last record
    * @throws EseError JET_errLogWriteFail if a write or sync fails: the stream cannot be used any more
    */
-  makeDurable(lgpos: Lgpos, options: MakeDurableOptions = {}): void {
-    if (compareLgpos(lgpos, this.#durableTo) < 0) return;
+  makeDurable(lgpos?: Lgpos, options: MakeDurableOptions = {}): void {
+    const { durableTo, lgposEnd } = this;
+    if (compareLgpos(durableTo, lgposEnd) === 0) return;
+    if (lgpos !== undefined && compareLgpos(lgpos, durableTo) < 0) return;
     this.#checkUsable();
     if (options.fill !== false) this.#fillSegment();
     this.#flush();
@@ -330,33 +327,17 @@ export class LogWriter {
   }
 
   /** Rolls over if the records do not fit into the current log (chapter 4.1.3). */
-  #makeRoom(first: RecordBytes, others: readonly RecordBytes[] | undefined): void {
+  #makeRoom(records: readonly RecordBytes[]): void {
     this.#checkUsable();
-    if (this.#fits(this.#isec, this.#ib, first, others, this.#csecLGFile)) return;
-    if (!this.#fits(1, 0, first, others, this.#csecNewLog)) {
-      throw new EseError(
-        'JET_errLogBufferTooSmall',
-        `a log file cannot take a record of ${first.size} bytes`,
-      );
+    if (fits(records, this.#isec * SEGMENT_BYTES + this.#ib, this.#csecLGFile)) return;
+    if (!fits(records, SEGMENT_BYTES, this.#csecNewLog)) {
+      const size = records.reduce((total, record) => total + record.size, 0);
+      throw new EseError('JET_errLogBufferTooSmall', `a log file cannot take records of ${size} bytes`);
     }
     this.rollOver();
   }
 
-  /** Whether records that begin at (isec, ib) end early enough to leave the last segment free. */
-  #fits(
-    isec: number,
-    ib: number,
-    first: RecordBytes,
-    others: readonly RecordBytes[] | undefined,
-    csecLGFile: number,
-  ): boolean {
-    let end = endOfRecord(isec * SEGMENT_BYTES + ib, first.size);
-    if (others !== undefined) for (const { size } of others) end = endOfRecord(end, size);
-    return end < (csecLGFile - 1) * SEGMENT_BYTES;
-  }
-
-  #put(record: RecordBytes): Lgpos {
-    const lgpos = { generation: this.#header.generation, isec: this.#endIsec, ib: this.#endIb };
+  #put(record: RecordBytes): void {
     let room = SEGMENT_BYTES - this.#ib;
     if (this.#ib !== 0 && room < record.size && room < FRAGMENT_ROOM_MIN) this.#finishSegment();
     if (this.#ib === 0) this.#beginSegment();
@@ -368,7 +349,6 @@ export class LogWriter {
     }
     this.#endIsec = this.#isec;
     this.#endIb = this.#ib;
-    return lgpos;
   }
 
   #putFragments(record: RecordBytes, room: number): void {
@@ -572,6 +552,13 @@ export class LogWriter {
       attachments: attachments(generation),
     };
   }
+}
+
+/** Whether records that begin at `start` end early enough to leave the last segment free (chapter 4.1.3). */
+function fits(records: readonly RecordBytes[], start: number, csecLGFile: number): boolean {
+  let end = start;
+  for (const { size } of records) end = endOfRecord(end, size);
+  return end < (csecLGFile - 1) * SEGMENT_BYTES;
 }
 
 /**
