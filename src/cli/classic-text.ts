@@ -82,6 +82,11 @@ export function lgposText(lgpos: LgposReport): string {
   return `(0x${generation},${sector},${byte})`;
 }
 
+/** The same with the generation in lower case, as the end of a log is printed. */
+export function lastLgposText(lgpos: LgposReport): string {
+  return lgposText(lgpos).replace(/^\(0x[0-9A-F]+/, (generation) => generation.toLowerCase());
+}
+
 /** `MM/DD/YYYY HH:MM:SS.mmm UTC`, or `LOC` for a time without zone. */
 export function timeText(time: TimeReport): string {
   const parts = timeParts(time);

@@ -1,6 +1,6 @@
 /** Which file runs a mode, and what JSON output calls it (format specification, chapters 6.1.2 and 11.4). */
 
-import { basename } from 'node:path';
+import { isBaseName } from './log-source.js';
 import { hasSwitch, type Mode } from './mode.js';
 import type { ModeCommand } from './slash-arguments.js';
 
@@ -31,9 +31,14 @@ const JSON_MODES: Readonly<Record<string, string>> = {
 /** Modes are loaded when they are asked for: `eseutil /?` reads none of them. */
 const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   mh: async () => (await import('./eseutil/dump-header.js')).dumpHeaderMode,
+  mk: async () => (await import('./eseutil/dump-checkpoint.js')).dumpCheckpointMode,
+  ml: async () => (await import('./eseutil/dump-log.js')).dumpLogMode,
   mm: async () => (await import('./eseutil/dump-metadata.js')).dumpMetadataMode,
   ms: async () => (await import('./eseutil/dump-space.js')).dumpSpaceMode,
+  mn: async () => (await import('./eseutil/dump-nodes.js')).dumpNodesMode,
+  mp: async () => (await import('./eseutil/dump-flush-map.js')).dumpFlushMapMode,
   page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,
+  k: async () => (await import('./eseutil/checksum.js')).checksumMode,
 };
 
 function modeKey(command: ModeCommand): string {
@@ -45,11 +50,6 @@ export function dumpsPage(command: ModeCommand): boolean {
   if (command.mode !== 'm') return false;
   const pageIsOwn = command.modifier === 'c' || command.modifier === 'p';
   return hasSwitch(command, 'n', 'i') || (!pageIsOwn && hasSwitch(command, 'p'));
-}
-
-/** Whether the source of `/ml` or `/k` names a whole log stream: three characters and no extension. */
-export function isBaseName(source: string): boolean {
-  return /^[^.]{3}$/.test(basename(source.replaceAll('\\', '/')));
 }
 
 /** The `mode` of the JSON envelope. */

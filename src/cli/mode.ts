@@ -25,6 +25,8 @@ export interface ModeContext {
   event(kind: 'finding' | 'log', content: object): void;
   /** Set when the user interrupts. */
   readonly signal: AbortSignal;
+  /** Whether the report itself will be printed, so that long lists are worth keeping. */
+  readonly wantsReport: boolean;
   /** Items that an unbounded array of a report may hold. */
   readonly jsonLimit: number;
   /** `--workers`, or `undefined` = as many as pay. */

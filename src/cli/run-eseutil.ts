@@ -151,6 +151,7 @@ async function runMode(command: ModeCommand, host: CliHost, started: number): Pr
     },
     event: json.event,
     signal: interruption?.signal ?? new AbortController().signal,
+    wantsReport: command.long.has('json') || command.long.has('jsonl'),
     jsonLimit: Number(command.long.get('json-limit') ?? JSON_LIMIT_DEFAULT),
     workers: command.long.has('workers') ? Number(command.long.get('workers')) : undefined,
   };
