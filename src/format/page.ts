@@ -540,7 +540,7 @@ export class Page {
     this.resizeTag(0, 0, 0);
     for (const grows of [false, true]) {
       for (let line = 0; line < count; line++) {
-        this.readNodeOver(line, node, old.length);
+        this.readNodeOver(line, node, Math.max(old.length, prefix.length));
         const to = lengths[line] ?? 0;
         if (to !== node.prefixLength && to < node.prefixLength === grows) this.reencode(line, node, to, old);
       }

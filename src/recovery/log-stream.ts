@@ -252,7 +252,8 @@ function readToEnd(log: LogReader): LogProblem | undefined {
   }
 }
 
-function sequenceProblem(
+/** What is wrong with the header of a log as that of the successor of another one; undefined if nothing is. */
+export function sequenceProblem(
   header: LogHeader,
   before: LogHeader,
   scanBefore: LogScan | undefined,
@@ -294,7 +295,8 @@ function sequenceProblem(
   return undefined;
 }
 
-function nameProblem(header: LogHeader, entry: LogFileEntry): LogProblem | undefined {
+/** Whether the name of an archived log states another generation than its header. */
+export function nameProblem(header: LogHeader, entry: LogFileEntry): LogProblem | undefined {
   const { generation: found } = header;
   const { generation: expected, role, path: file } = entry;
   if (role !== 'archived' || found === expected) return undefined;

@@ -1,0 +1,312 @@
+import { type BufferPool, createBufferPool } from '../engine/buffer-pool.js';
+import {
+  DATABASE_FORMAT_VERSION,
+  DATABASE_STATE,
+  type DatabaseHeader,
+  FILE_TYPE,
+  HEADER_MAGIC,
+  type HeaderChanges,
+  writeHeaderFields,
+} from '../format/database-header.js';
+import { compareLgpos, type Lgpos } from '../format/ese-error.js';
+import { LGPOS_NONE } from '../format/lgpos.js';
+import { type Logtime, logtimeOf } from '../format/logtime.js';
+import { pageOffset } from '../format/page.js';
+import type { Signature } from '../format/signature.js';
+import type { Environment } from '../io/environment.js';
+import type { FileHandle } from '../io/file-system.js';
+import type { RedoContext } from '../operations/redo-context.js';
+import { RedoMap } from '../operations/redo-map.js';
+import type { DeferReason } from './attach-decision.js';
+import type { HeaderFile } from './database-header-file.js';
+import type { RedoVersions } from './redo-versions.js';
+
+/** The format that a new database gets (chapter 1.9): 0x620,20,0, which every engine since Windows 8 reads. */
+const CREATE_UPDATE_MAJOR = 20;
+/** Pages of the base schema of a new database (chapter 1.1). */
+const CREATE_PAGES = 30;
+/** "Sort versions are kept in a table" (chapter 1.2.2). */
+const SORT_VERSION_IN_TABLE = 0xffffffffffffffffn;
+
+/** A database that the log says is attached, and that recovery has left aside. */
+export interface DeferredDatabase {
+  readonly kind: 'deferred';
+  readonly dbid: number;
+  readonly loggedPath: string;
+  /** Undefined for a database that the map leaves out. */
+  readonly path: string | undefined;
+  readonly signDb: Signature;
+  readonly reason: DeferReason | 'notInMap';
+}
+
+/** What every generation's log is known by. */
+export type GenerationTimes = (generation: number) => Logtime | undefined;
+
+export interface AttachedDatabaseOptions {
+  readonly environment: Environment;
+  readonly dbid: number;
+  readonly loggedPath: string;
+  readonly path: string;
+  readonly headerFile: HeaderFile;
+  /** Absent in a rehearsal: pages are neither read nor written. */
+  readonly file: FileHandle | undefined;
+  readonly lgpos: Lgpos;
+  readonly versions: RedoVersions;
+  readonly generationTime: GenerationTimes;
+  readonly cacheBytes?: number | undefined;
+  /** Makes the log durable up to a position; during redo it is. */
+  readonly makeLogDurable: (lgpos: Lgpos) => void;
+}
+
+/** A database whose records are redone. */
+export class AttachedDatabase {
+  readonly kind = 'attached';
+  readonly dbid: number;
+  readonly loggedPath: string;
+  readonly path: string;
+  readonly headerFile: HeaderFile;
+  readonly redoMap = new RedoMap();
+  readonly pool: BufferPool | undefined;
+  readonly context: RedoContext | undefined;
+  /** Highest stamp and object id that the records named, applied or not. */
+  dbtimeCurrent: number;
+  objidLast: number;
+  /** As the header had it when the database was attached: up to there pages may have future data. */
+  readonly genMaxRequired: number;
+
+  readonly #options: AttachedDatabaseOptions;
+  #isFlushMapDropped = false;
+
+  constructor(options: AttachedDatabaseOptions) {
+    const { environment, file, headerFile, versions, dbid } = options;
+    this.#options = options;
+    this.dbid = dbid;
+    this.loggedPath = options.loggedPath;
+    this.path = options.path;
+    this.headerFile = headerFile;
+    const { header } = headerFile;
+    this.dbtimeCurrent = header.dbtimeDirtied;
+    this.objidLast = header.objidLast;
+    this.genMaxRequired = header.genMaxRequired;
+    if (file === undefined) {
+      this.pool = undefined;
+      this.context = undefined;
+      return;
+    }
+    const { pageSize } = this;
+    this.pool = createBufferPool({
+      file,
+      pageSize,
+      ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
+      beforeWrite: (lgpos) => this.#beforeWrite(lgpos),
+      mayWrite: (page) => !versions.holdsBack(dbid, page.objid),
+      freeBytes: () => environment.fs.freeBytes(options.path),
+    });
+    this.context = {
+      dbid,
+      pageSize,
+      lgpos: options.lgpos,
+      genMaxRequired: this.genMaxRequired,
+      pages: this.pool,
+      redoMap: this.redoMap,
+      versions,
+    };
+  }
+
+  get header(): DatabaseHeader {
+    return this.headerFile.header;
+  }
+
+  get pageSize(): number {
+    return this.header.cbPageSize || 4096;
+  }
+
+  /** The first pages of a generation may reach the file only when the header requires that generation. */
+  #beforeWrite(lgpos: Lgpos): void {
+    this.#options.makeLogDurable(lgpos);
+    this.requireGeneration(lgpos.generation);
+    if (!this.#isFlushMapDropped) {
+      this.#isFlushMapDropped = true;
+      this.headerFile.dropFlushMap();
+    }
+    this.headerFile.write();
+  }
+
+  /** Raises the generations that the header requires and knows of; they never go back. */
+  requireGeneration(generation: number): void {
+    const { header } = this;
+    const time = this.#options.generationTime(generation);
+    const changes: HeaderChanges = {};
+    if (generation > header.genMaxRequired) {
+      changes.genMaxRequired = generation;
+      if (header.updateMajor >= UPDATE_TIME_MAX_REQUIRED) changes.logtimeGenMaxRequired = time;
+    }
+    if (generation > header.genMaxCommitted) {
+      changes.genMaxCommitted = generation;
+      changes.logtimeGenMaxCommitted = time;
+    }
+    if (Object.keys(changes).length > 0) this.headerFile.change(changes);
+  }
+
+  /** The header as an attachment leaves it (chapter 5.2.6): dirty, with the generations that it needs. */
+  markAttached(attach: { lgpos: Lgpos; isNew: boolean; signLog: Signature; generationRedo: number }): void {
+    const { lgpos, isNew, signLog, generationRedo } = attach;
+    const { header } = this;
+    const changes: HeaderChanges = { genRecovering: generationRedo };
+    if (isNew) {
+      const time = this.#options.generationTime(lgpos.generation);
+      Object.assign(changes, {
+        lgposAttach: lgpos,
+        logtimeAttach: this.#now(),
+        lgposDetach: LGPOS_NONE,
+        logtimeDetach: undefined,
+        signLog,
+        dbid: this.dbid,
+      });
+      if (header.state === DATABASE_STATE.cleanShutdown) {
+        Object.assign(changes, {
+          state: DATABASE_STATE.dirtyShutdown,
+          genMinRequired: lgpos.generation,
+          genMaxRequired: lgpos.generation,
+          genMaxCommitted: lgpos.generation,
+          genMinConsistent: lgpos.generation,
+          logtimeGenMaxCommitted: time,
+        });
+        if (header.updateMajor >= UPDATE_TIME_MAX_REQUIRED) changes.logtimeGenMaxRequired = time;
+      }
+      if (header.updateMajor >= UPDATE_LAST_RESIZE && compareLgpos(lgpos, header.lgposLastResize) > 0) {
+        changes.lgposLastResize = lgpos;
+      }
+    }
+    if (generationRedo < header.genMinRequired) {
+      if (header.updateMajor >= UPDATE_PRE_REDO) {
+        changes.genPreRedoMinRequired = header.genMinRequired;
+        changes.genPreRedoMinConsistent = header.genMinConsistent;
+      }
+      changes.genMinRequired = generationRedo;
+      changes.genMinConsistent = generationRedo;
+    }
+    this.headerFile.change(changes);
+  }
+
+  /** The file was grown or cut by the record at `lgpos`. */
+  noteResize(lgpos: Lgpos): void {
+    if (this.header.updateMajor >= UPDATE_LAST_RESIZE)
+      this.headerFile.change({ lgposLastResize: { ...lgpos } });
+  }
+
+  /** Creation is finished: the file is usable from here on. */
+  finishCreation(): void {
+    this.flush();
+    this.headerFile.change({
+      state: DATABASE_STATE.dirtyShutdown,
+      dbtimeDirtied: this.dbtimeCurrent,
+      objidLast: this.objidLast,
+      sortVersion: SORT_VERSION_IN_TABLE,
+    });
+    if (this.pool !== undefined) this.headerFile.write();
+  }
+
+  /** Writes all pages that may be written and makes them durable. */
+  flush(): void {
+    if (this.pool === undefined) return;
+    if (this.pool.flush() > 0) this.#options.file?.sync();
+  }
+
+  /** The header of a database that is clean at `lgpos` (chapters 5.2.4 and 5.2.6). */
+  markClean(lgpos: Lgpos): void {
+    const { header } = this;
+    const now = this.#now();
+    const changes: HeaderChanges = {
+      dbtimeDirtied: Math.max(header.dbtimeDirtied, this.dbtimeCurrent),
+      objidLast: Math.max(header.objidLast, this.objidLast),
+      state: DATABASE_STATE.cleanShutdown,
+      lgposConsistent: lgpos,
+      logtimeConsistent: now,
+      lgposDetach: lgpos,
+      logtimeDetach: now,
+      genMinRequired: 0,
+      genMaxRequired: 0,
+      genMaxCommitted: 0,
+      genMinConsistent: 0,
+      logtimeGenMaxCommitted: undefined,
+      logtimeGenMaxRequired: undefined,
+      genRecovering: 0,
+      genPreRedoMinConsistent: 0,
+      genPreRedoMinRequired: 0,
+    };
+    if (header.updateMajor >= UPDATE_LAST_RESIZE) changes.lgposLastResize = lgpos;
+    if (header.state === DATABASE_STATE.dirtyAndPatchedShutdown) {
+      // Only the generations to come end this state.
+      delete changes.state;
+    }
+    this.headerFile.change(changes);
+  }
+
+  /** Pages written, header clean at `lgpos`, everything durable. */
+  detach(lgpos: Lgpos): void {
+    const error = this.redoMap.error();
+    if (error !== undefined) throw error.at({ file: this.path });
+    this.flush();
+    this.markClean(lgpos);
+    if (this.pool !== undefined) this.headerFile.write();
+  }
+
+  /** Closes the file; nothing is written. */
+  close(): void {
+    this.#options.file?.close();
+  }
+
+  #now(): Logtime {
+    return logtimeOf(this.#options.environment.clock.now());
+  }
+}
+
+/** Format updates from which on header fields exist (chapter 1.2.2). */
+const UPDATE_LAST_RESIZE = 110;
+const UPDATE_TIME_MAX_REQUIRED = 150;
+const UPDATE_PRE_REDO = 160;
+
+/** What a CreateDB record says of a new database, and where it stands. */
+export interface NewDatabase {
+  readonly signDb: Signature;
+  readonly signLog: Signature;
+  readonly dbid: number;
+  readonly lgpos: Lgpos;
+  readonly pageSize: number;
+  readonly time: Logtime | undefined;
+  readonly now: number;
+}
+
+/** The header of a database that is being created. */
+export function newDatabaseHeader(database: NewDatabase): Uint8Array {
+  const { signDb, signLog, dbid, lgpos, pageSize, time, now } = database;
+  const { generation } = lgpos;
+  const bytes = new Uint8Array(pageSize);
+  writeHeaderFields(bytes, {
+    magic: HEADER_MAGIC,
+    version: DATABASE_FORMAT_VERSION,
+    updateMajor: CREATE_UPDATE_MAJOR,
+    createVersion: DATABASE_FORMAT_VERSION,
+    createUpdate: CREATE_UPDATE_MAJOR,
+    fileType: FILE_TYPE.database,
+    cbPageSize: pageSize,
+    state: DATABASE_STATE.justCreated,
+    signDb,
+    signLog,
+    dbid,
+    lgposAttach: lgpos,
+    logtimeAttach: logtimeOf(now),
+    genMinRequired: generation,
+    genMaxRequired: generation,
+    genMaxCommitted: generation,
+    genMinConsistent: generation,
+    logtimeGenMaxCommitted: time,
+  });
+  return bytes;
+}
+
+/** Size in bytes of the file of a new database, before the log extends it. */
+export function newDatabaseBytes(pageSize: number): number {
+  return pageOffset(CREATE_PAGES + 1, pageSize);
+}

@@ -1,0 +1,810 @@
+import { dirname } from 'node:path';
+import type { AttachInfo } from '../format/attach-info.js';
+import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
+import { readDbtime } from '../format/dbtime.js';
+import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
+import { type LogHeader, logPageSize } from '../format/log-header.js';
+import { copyLogRecord, type LogRecord, type LogRecordOf } from '../format/log-record.js';
+import type { LogRecordCursor } from '../format/log-record-cursor.js';
+import { LRTYP, logRecordName } from '../format/log-record-type.js';
+import { type Signature, signaturesEqual } from '../format/signature.js';
+import type { Environment } from '../io/environment.js';
+import { openExclusive } from '../io/exclusive-file.js';
+import type { FileHandle } from '../io/file-system.js';
+import { applyMacro, applyRecord, changesPages } from '../operations/apply.js';
+import { applyExtend, applyShrink, applyTrim } from '../operations/file-size.js';
+import { decideAttach, type FoundDatabase, type LoggedAttach } from './attach-decision.js';
+import { findDatabase, HeaderFile, openHeader } from './database-header-file.js';
+import type { DatabaseMap } from './database-map.js';
+import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
+import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
+import {
+  AttachedDatabase,
+  type DeferredDatabase,
+  newDatabaseBytes,
+  newDatabaseHeader,
+} from './redo-database.js';
+import { boundLevel, newRedoSession, type RedoSession } from './redo-session.js';
+import { RedoVersions } from './redo-versions.js';
+
+/** What happened to a database, for the report. */
+export interface DatabaseOutcome {
+  readonly path: string | undefined;
+  readonly loggedPath: string;
+  readonly dbid: number;
+  readonly signDb: Signature;
+  action: 'recovered' | 'created' | 'deferred';
+  reason: DeferredDatabase['reason'] | undefined;
+  readonly stateBefore: number | undefined;
+  stateAfter: number | undefined;
+  readonly requiredBefore: { readonly low: number; readonly high: number } | undefined;
+}
+
+export interface RedoOptions {
+  readonly environment: Environment;
+  readonly map: DatabaseMap;
+  readonly signLog: Signature;
+  /** Goes through the logs and decides about databases, without touching a page or writing a byte. */
+  readonly rehearsal: boolean;
+  /** Page cache of each database in bytes. */
+  readonly cacheBytes?: number | undefined;
+  /** Bytes of log read so far. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Stops in front of the first record for which this is true. */
+  readonly stopBefore?: ((lgpos: Lgpos) => boolean) | undefined;
+}
+
+/** Records between two looks at the signal and at the cache. */
+const RECORDS_PER_TURN = 4096;
+const DBID_MAX = 255;
+
+/** Offsets of the fields that the common gate reads without decoding the record. */
+const OFFSET_PROCID = 1;
+const OFFSET_DBID = 3;
+const OFFSET_DBTIME = 8;
+const OFFSET_NODE_OBJID = 40;
+const OFFSET_CREATION_OBJID = 32;
+const OFFSET_NEW_PAGE_OBJID = 8;
+const OFFSET_NEW_PAGE_DBTIME = 12;
+
+const NODE_TYPES = new Set<number>([
+  LRTYP.Insert,
+  LRTYP.FlagInsert,
+  LRTYP.FlagInsertAndReplaceData,
+  LRTYP.FlagDelete,
+  LRTYP.Replace,
+  LRTYP.ReplaceD,
+  LRTYP.Delete,
+  LRTYP.UndoInfo,
+  LRTYP.Delta,
+  LRTYP.Delta64,
+  LRTYP.SetExternalHeader,
+  LRTYP.Undo,
+  LRTYP.EmptyTree,
+]);
+
+const CREATION_TYPES = new Set<number>([
+  LRTYP.CreateMultipleExtentFDP,
+  LRTYP.CreateSingleExtentFDP,
+  LRTYP.ConvertFDP2,
+]);
+
+/** Types that only live inside of macros. */
+const MACRO_TYPES = new Set<number>([LRTYP.Split2, LRTYP.Merge2]);
+
+/** What was known of the stream's end when redo was done. */
+export interface LastRecord {
+  readonly lrtyp: number;
+  readonly lgpos: Lgpos;
+}
+
+/**
+ * The redo loop (format specification, chapter 5.3.5): goes through the records of the stream and brings the
+ * databases to the state at its end, with the transactions in progress still open.
+ */
+export class Redo {
+  readonly versions = new RedoVersions();
+  readonly sessions = new Map<number, RedoSession>();
+  readonly databases: (AttachedDatabase | DeferredDatabase | undefined)[] = new Array(DBID_MAX + 1).fill(
+    undefined,
+  );
+  readonly outcomes: DatabaseOutcome[] = [];
+  /** Position of the record that is being redone. */
+  readonly lgpos: { generation: number; isec: number; ib: number } = { generation: 0, isec: 0, ib: 0 };
+  records = 0;
+  committed = 0;
+  pagesChanged = 0;
+  /** The last record that is no filler. */
+  lastRecord: LastRecord | undefined;
+  /** The last ShutDownMark met. */
+  lgposShutDownMark: Lgpos | undefined;
+  /** The last record that ended a run. */
+  lgposQuit: Lgpos | undefined;
+  /** Headers of the logs gone through, by generation: when each was begun. */
+  readonly headers = new Map<number, LogHeader>();
+  lastHeader: LogHeader | undefined;
+  lastScan: LogScan | undefined;
+
+  readonly #options: RedoOptions;
+  readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
+  /** In a rehearsal: headers as they would be now, by path. */
+  readonly #rehearsed = new Map<string, Uint8Array>();
+  #bytesRead = 0;
+  #start: Lgpos = { generation: 0, isec: 0, ib: 0 };
+
+  constructor(options: RedoOptions) {
+    this.#options = options;
+  }
+
+  /** Attaches the databases of the list that redo starts with. */
+  attachInitial(list: readonly AttachInfo[], start: Lgpos): void {
+    Object.assign(this.lgpos, start);
+    this.#start = start;
+    for (const info of list) {
+      const loggedPath = info.names[0] ?? '';
+      this.#attach(info.dbid, loggedPath, {
+        kind: 'initial',
+        signDb: info.signDb,
+        signLogBefore: undefined,
+        lgposConsistent: info.lgposConsistent,
+        lgposAttach: info.lgposAttach,
+      });
+    }
+  }
+
+  /**
+   * Redoes one log. It must continue the one before.
+   *
+   * Throws the errors of reading it, of the sequence of logs, and of every operation, with their places.
+   * Returns false when it stopped in front of a record.
+   */
+  async run(entry: LogFileEntry): Promise<boolean> {
+    const log = openLog(this.#options.environment.fs, entry.path, { kernel: this.#kernel });
+    try {
+      const { header } = log;
+      this.#checkHeader(header, entry);
+      this.headers.set(header.generation, header);
+      this.lastHeader = header;
+      this.lgpos.generation = header.generation;
+      this.#enterGeneration(header.generation);
+      const isDone = await this.#redoRecords(log);
+      this.lastScan = log.scan();
+      return isDone;
+    } finally {
+      log.close();
+    }
+  }
+
+  #checkHeader(header: LogHeader, entry: LogFileEntry): void {
+    const before = this.lastHeader;
+    const problem =
+      nameProblem(header, entry) ??
+      (before === undefined ? undefined : sequenceProblem(header, before, this.lastScan, entry));
+    if (problem !== undefined) throw problem.error;
+    if (!signaturesEqual(header.signLog, this.#options.signLog)) {
+      throw new EseError('JET_errBadLogSignature', 'the log belongs to another stream', { file: entry.path });
+    }
+    if (before !== undefined && logPageSize(before) !== logPageSize(header)) {
+      throw new EseError('JET_errPageSizeMismatch', 'the log is for databases of another page size', {
+        file: entry.path,
+      });
+    }
+  }
+
+  async #redoRecords(log: LogReader): Promise<boolean> {
+    const { signal, stopBefore, onProgress } = this.#options;
+    const { cursor } = log;
+    const { lgpos } = this;
+    const start = this.#start;
+    const mayPrecedeStart = log.header.generation === start.generation;
+    let turn = RECORDS_PER_TURN;
+    while (log.next()) {
+      lgpos.isec = cursor.isec;
+      lgpos.ib = cursor.ib;
+      if (mayPrecedeStart && compareLgpos(lgpos, start) < 0) continue;
+      if (stopBefore?.(lgpos)) return false;
+      this.records++;
+      if (cursor.lrtyp !== LRTYP.NOP2) this.lastRecord = { lrtyp: cursor.lrtyp, lgpos: { ...lgpos } };
+      this.#dispatch(cursor);
+      if (--turn === 0) {
+        turn = RECORDS_PER_TURN;
+        this.#trim();
+        onProgress?.(this.#bytesRead + cursor.isec * log.header.cbSec);
+        await nextTurn();
+        signal?.throwIfAborted();
+      }
+    }
+    this.#trim();
+    this.#bytesRead += log.header.csecLGFile * log.header.cbSec;
+    onProgress?.(this.#bytesRead);
+    await nextTurn();
+    signal?.throwIfAborted();
+    return true;
+  }
+
+  #trim(): void {
+    for (const database of this.databases) {
+      if (database?.kind === 'attached') database.pool?.trim();
+    }
+  }
+
+  /** What changes with a new generation: databases may leave the range in which pages have future data. */
+  #enterGeneration(generation: number): void {
+    for (const database of this.databases) {
+      if (database?.kind !== 'attached' || generation <= database.genMaxRequired) continue;
+      const error = database.redoMap.error();
+      if (error !== undefined) throw error.at({ file: database.path });
+    }
+  }
+
+  #session(procid: number): RedoSession {
+    let session = this.sessions.get(procid);
+    if (session === undefined) {
+      session = newRedoSession(procid);
+      this.sessions.set(procid, session);
+    }
+    return session;
+  }
+
+  #dispatch(cursor: LogRecordCursor): void {
+    const { lrtyp } = cursor;
+    if (changesPages(lrtyp) || MACRO_TYPES.has(lrtyp)) {
+      this.#redoPageRecord(cursor);
+      return;
+    }
+    switch (lrtyp) {
+      case LRTYP.Begin0:
+      case LRTYP.Begin:
+      case LRTYP.BeginDT:
+      case LRTYP.Refresh:
+      case LRTYP.Commit0:
+      case LRTYP.Commit:
+      case LRTYP.Rollback:
+      case LRTYP.MacroBegin:
+      case LRTYP.MacroCommit:
+      case LRTYP.MacroAbort:
+      case LRTYP.RootPageMove:
+        this.#redoTransactionRecord(cursor.record());
+        return;
+      case LRTYP.Init:
+      case LRTYP.Init2:
+        this.#endSessions();
+        return;
+      case LRTYP.ShutDownMark:
+        this.lgposShutDownMark = { ...this.lgpos };
+        return;
+      case LRTYP.Term:
+      case LRTYP.Term2:
+      case LRTYP.RecoveryQuit:
+      case LRTYP.RecoveryQuit2:
+        this.#endRun(true);
+        return;
+      case LRTYP.RecoveryQuitKeepAttachments:
+        this.#endRun(false);
+        return;
+      case LRTYP.CreateDB:
+      case LRTYP.CreateDBFinish:
+      case LRTYP.AttachDB:
+      case LRTYP.DetachDB:
+      case LRTYP.ExtendDB:
+      case LRTYP.ShrinkDB:
+      case LRTYP.ShrinkDB2:
+      case LRTYP.ShrinkDB3:
+      case LRTYP.TrimDB:
+      case LRTYP.SetDbVersion:
+      case LRTYP.ReAttach:
+      case LRTYP.Backup2:
+        this.#redoDatabaseRecord(cursor.record());
+        return;
+      default:
+        if (logRecordName(lrtyp) === undefined) {
+          throw new EseError('JET_errLogCorrupted', `log record type ${lrtyp} does not exist`, {
+            lgpos: { ...this.lgpos },
+          });
+        }
+        // The rest has no effect on databases (chapter 5.3.5).
+        return;
+    }
+  }
+
+  // --- Records that change pages ---
+
+  #redoPageRecord(cursor: LogRecordCursor): void {
+    const { lrtyp, view, offset } = cursor;
+    const procid = view.getUint16(offset + OFFSET_PROCID, true);
+    const database = this.databases[view.getUint8(offset + OFFSET_DBID)];
+    if (database?.kind === 'attached') noteCounters(cursor, database);
+    const session = this.sessions.get(procid);
+    if (session === undefined || !session.isAfterFirstBegin) return;
+    if (this.#options.rehearsal) return;
+    if (session.macros.size > 0 && lrtyp !== LRTYP.UndoInfo && lrtyp !== LRTYP.NewPage) {
+      const macro = session.macros.get(readDbtime(view, offset + OFFSET_DBTIME));
+      if (macro !== undefined) {
+        macro.push(copyLogRecord(cursor.record()));
+        return;
+      }
+    }
+    if (MACRO_TYPES.has(lrtyp)) {
+      throw new EseError('JET_errLogCorrupted', `a ${logRecordName(lrtyp)} record lies outside of a macro`, {
+        lgpos: { ...this.lgpos },
+      });
+    }
+    if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
+    const { context } = database;
+    if (context === undefined) return;
+    const record = cursor.record();
+    if (lrtyp === LRTYP.UndoInfo && session.level === 0) return;
+    this.#guard(database, () => applyRecord(record, context));
+  }
+
+  /** Whether the current record belongs to the attachment that the header states. */
+  #isBehindAttach(database: AttachedDatabase): boolean {
+    return compareLgpos(this.lgpos, database.header.lgposAttach) > 0;
+  }
+
+  #guard(database: AttachedDatabase, redo: () => void): void {
+    try {
+      redo();
+    } catch (error) {
+      throw error instanceof EseError ? error.at({ file: database.path }) : error;
+    }
+  }
+
+  // --- Transactions and macros ---
+
+  #redoTransactionRecord(record: LogRecord): void {
+    switch (record.name) {
+      case 'Begin0':
+      case 'BeginDT': {
+        const session = this.#session(record.procid);
+        this.versions.finish(record.procid);
+        session.level = boundLevel(record.levelBeginFrom + record.clevels);
+        session.trxBegin0 = record.trxBegin0;
+        session.lgposStart = { ...this.lgpos };
+        session.isAfterFirstBegin = true;
+        return;
+      }
+      case 'Begin': {
+        const session = this.#session(record.procid);
+        if (session.isAfterFirstBegin) session.level = boundLevel(record.levelBeginFrom + record.clevels);
+        return;
+      }
+      case 'Refresh': {
+        const session = this.#session(record.procid);
+        session.level = 1;
+        session.trxBegin0 = record.trxBegin0;
+        return;
+      }
+      case 'Commit': {
+        const session = this.#session(record.procid);
+        if (!session.isAfterFirstBegin) return;
+        session.level = boundLevel(record.levelCommitTo);
+        this.versions.lowerLevel(record.procid, session.level);
+        return;
+      }
+      case 'Commit0': {
+        const session = this.#session(record.procid);
+        if (!session.isAfterFirstBegin) return;
+        session.level = 0;
+        this.versions.finish(record.procid);
+        this.committed++;
+        return;
+      }
+      case 'Rollback': {
+        const session = this.#session(record.procid);
+        if (!session.isAfterFirstBegin) return;
+        session.level = boundLevel(session.level - record.levelRollback);
+        this.versions.dropAbove(record.procid, session.level);
+        if (session.level === 0) this.versions.finish(record.procid);
+        return;
+      }
+      case 'MacroBegin': {
+        const session = this.#session(record.procid);
+        if (session.isAfterFirstBegin) session.macros.set(record.dbtime, []);
+        return;
+      }
+      case 'MacroCommit': {
+        const session = this.#session(record.procid);
+        const macro = session.macros.get(record.dbtime);
+        if (macro === undefined) return;
+        session.macros.delete(record.dbtime);
+        this.#redoMacro(macro);
+        return;
+      }
+      case 'MacroAbort':
+        this.#session(record.procid).macros.delete(record.dbtime);
+        return;
+      case 'RootPageMove':
+        this.#session(record.procid).macros.get(record.dbtime)?.push(copyLogRecord(record));
+        return;
+      default:
+        return;
+    }
+  }
+
+  #redoMacro(macro: readonly LogRecord[]): void {
+    const first = macro[0];
+    if (first === undefined || !('dbid' in first)) return;
+    const { dbid } = first;
+    if (macro.some((record) => !('dbid' in record) || record.dbid !== dbid)) {
+      throw new EseError('JET_errLogCorrupted', 'a macro changes several databases', {
+        lgpos: { ...this.lgpos },
+      });
+    }
+    const database = this.databases[dbid];
+    if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
+    const { context } = database;
+    if (context !== undefined) this.#guard(database, () => applyMacro(macro, context));
+  }
+
+  // --- Databases ---
+
+  #redoDatabaseRecord(record: LogRecord): void {
+    switch (record.name) {
+      case 'CreateDB':
+        this.#attach(
+          record.dbid,
+          record.path,
+          {
+            kind: 'create',
+            signDb: record.signDb,
+            signLogBefore: undefined,
+            lgposConsistent: { generation: 0, isec: 0, ib: 0 },
+            lgposAttach: { ...this.lgpos },
+          },
+          record,
+        );
+        return;
+      case 'AttachDB':
+        this.#attach(record.dbid, record.path, {
+          kind: 'attach',
+          signDb: record.signDb,
+          signLogBefore: record.signLog,
+          lgposConsistent: record.lgposConsistent,
+          lgposAttach: { ...this.lgpos },
+        });
+        return;
+      case 'DetachDB':
+        this.#detach(record.dbid, { ...this.lgpos });
+        return;
+      default:
+        break;
+    }
+    if (!('dbid' in record)) return;
+    const database = this.databases[record.dbid];
+    if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
+    this.#guard(database, () => this.#redoAttachedRecord(record, database));
+  }
+
+  #redoAttachedRecord(record: LogRecord, database: AttachedDatabase): void {
+    const { context, headerFile, header } = database;
+    switch (record.name) {
+      case 'CreateDBFinish':
+        if (header.state === 1) database.finishCreation();
+        return;
+      case 'SetDbVersion':
+        if (record.versionMajor !== header.version) {
+          throw new EseError(
+            'JET_errInvalidDatabaseVersion',
+            `the log raises the format to ${record.versionMajor}`,
+          );
+        }
+        if (record.updateMajor > header.updateMajor || record.updateMinor > header.updateMinor) {
+          headerFile.change({ updateMajor: record.updateMajor, updateMinor: record.updateMinor });
+        }
+        return;
+      case 'ReAttach':
+        headerFile.change({ lgposLastReAttach: { ...this.lgpos } });
+        return;
+      case 'ExtendDB':
+        if (context === undefined) return;
+        if (record.pgnoLast <= context.pages.lastPgno) return;
+        applyExtend(record.pgnoLast, context);
+        database.noteResize(this.lgpos);
+        return;
+      case 'ShrinkDB':
+      case 'ShrinkDB2':
+      case 'ShrinkDB3': {
+        if (context === undefined) return;
+        const dbtime = record.name === 'ShrinkDB3' ? record.dbtime : undefined;
+        if (applyShrink(record.pgnoLast, record.cpgShrunk, dbtime, header.lgposLastResize, context)) {
+          database.noteResize(this.lgpos);
+        }
+        return;
+      }
+      case 'TrimDB':
+        if (context !== undefined) applyTrim(record.pgnoFirst, record.cpgTrimmed, context);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Decides about a database, and opens or creates it if it takes part. */
+  #attach(dbid: number, loggedPath: string, logged: LoggedAttach, create?: LogRecordOf<'CreateDB'>): void {
+    if (this.databases[dbid]?.kind === 'attached') this.#detach(dbid, { ...this.lgpos });
+    const { map } = this.#options;
+    const { signDb } = logged;
+    const path = map.locate(loggedPath, signDb);
+    if (path === undefined) {
+      this.#defer({ kind: 'deferred', dbid, loggedPath, path, signDb, reason: 'notInMap' });
+      return;
+    }
+    try {
+      this.#attachAt(path, dbid, loggedPath, logged, create);
+    } catch (error) {
+      throw error instanceof EseError ? error.at({ file: path, lgpos: { ...this.lgpos } }) : error;
+    }
+  }
+
+  #attachAt(
+    path: string,
+    dbid: number,
+    loggedPath: string,
+    logged: LoggedAttach,
+    create: LogRecordOf<'CreateDB'> | undefined,
+  ): void {
+    const { environment, signLog } = this.#options;
+    const { signDb } = logged;
+    const found = this.#find(path);
+    const decision = decideAttach(logged, found, signLog, this.lgpos);
+    if (decision.kind === 'defer') {
+      this.#defer({ kind: 'deferred', dbid, loggedPath, path, signDb, reason: decision.reason }, found);
+      return;
+    }
+    if (decision.kind === 'create') {
+      if (!environment.fs.exists(dirname(path))) {
+        this.#defer({ kind: 'deferred', dbid, loggedPath, path, signDb, reason: 'missing' }, found);
+        return;
+      }
+      checkCreateVersion(create);
+      this.#create(path, dbid, loggedPath, signDb, found);
+      return;
+    }
+    const { file, headerFile } = this.#open(path);
+    const database = this.#enter(path, dbid, loggedPath, headerFile, file);
+    this.#note(database, found, 'recovered');
+    database.markAttached({
+      lgpos: logged.lgposAttach,
+      isNew: decision.isNewAttach,
+      signLog,
+      generationRedo: this.lgpos.generation,
+    });
+  }
+
+  #find(path: string): FoundDatabase {
+    const rehearsed = this.#rehearsed.get(path);
+    if (rehearsed === undefined) return findDatabase(this.#options.environment.fs, path);
+    return { kind: 'found', header: new HeaderFile(this.#options.environment, NO_FILE, rehearsed).header };
+  }
+
+  /** Opens a database file for recovery; in a rehearsal its header only, of which a copy is changed. */
+  #open(path: string): { file: FileHandle | undefined; headerFile: HeaderFile } {
+    const { environment, rehearsal } = this.#options;
+    if (rehearsal) {
+      const rehearsed = this.#rehearsed.get(path);
+      if (rehearsed !== undefined) {
+        return { file: undefined, headerFile: new HeaderFile(environment, NO_FILE, rehearsed) };
+      }
+      const file = environment.fs.open(path, 'read');
+      try {
+        const headerFile = openHeader(environment, file);
+        this.#rehearsed.set(path, headerFile.bytes);
+        return { file: undefined, headerFile };
+      } finally {
+        file.close();
+      }
+    }
+    const file = openExclusive(environment.fs, path, 'write', { role: 'eseutil' });
+    try {
+      return { file, headerFile: openHeader(environment, file) };
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  #create(path: string, dbid: number, loggedPath: string, signDb: Signature, found: FoundDatabase): void {
+    const { environment, signLog, rehearsal } = this.#options;
+    const header = this.lastHeader;
+    if (header === undefined) throw new Error('a database is created outside of a log');
+    const pageSize = logPageSize(header);
+    const bytes = newDatabaseHeader({
+      signDb,
+      signLog,
+      dbid,
+      lgpos: { ...this.lgpos },
+      pageSize,
+      time: header.tmCreate,
+      now: environment.clock.now(),
+    });
+    let file: FileHandle | undefined;
+    if (rehearsal) {
+      this.#rehearsed.set(path, bytes);
+    } else {
+      if (found.kind !== 'missing') environment.fs.unlink(path);
+      file = openExclusive(environment.fs, path, 'create', { role: 'eseutil' });
+    }
+    const headerFile = new HeaderFile(environment, file ?? NO_FILE, bytes);
+    headerFile.change({});
+    if (file !== undefined) {
+      headerFile.write();
+      file.truncate(newDatabaseBytes(pageSize));
+      environment.fs.syncDirectory(dirname(path));
+    }
+    const database = this.#enter(path, dbid, loggedPath, headerFile, file);
+    this.#note(database, found, 'created');
+  }
+
+  #enter(
+    path: string,
+    dbid: number,
+    loggedPath: string,
+    headerFile: HeaderFile,
+    file: FileHandle | undefined,
+  ): AttachedDatabase {
+    const { environment, cacheBytes } = this.#options;
+    const database = new AttachedDatabase({
+      environment,
+      dbid,
+      loggedPath,
+      path,
+      headerFile,
+      file,
+      lgpos: this.lgpos,
+      versions: this.versions,
+      generationTime: (generation) => this.headers.get(generation)?.tmCreate,
+      cacheBytes,
+      makeLogDurable: (lgpos) => this.makeLogDurable(lgpos),
+    });
+    this.databases[dbid] = database;
+    return database;
+  }
+
+  /** During redo the log is durable; undo sets this to the flush of its log. */
+  makeLogDurable: (lgpos: Lgpos) => void = () => {};
+
+  #defer(database: DeferredDatabase, found?: FoundDatabase): void {
+    this.databases[database.dbid] = database;
+    const { dbid, path, loggedPath, signDb, reason } = database;
+    const header = found?.kind === 'found' ? found.header : undefined;
+    const known = this.outcomes.find((one) => one.loggedPath === loggedPath && one.path === path);
+    if (known !== undefined) {
+      known.reason = reason;
+      return;
+    }
+    this.outcomes.push({
+      path,
+      loggedPath,
+      dbid,
+      signDb,
+      action: 'deferred',
+      reason,
+      stateBefore: header?.state,
+      stateAfter: header?.state,
+      requiredBefore:
+        header === undefined ? undefined : { low: header.genMinRequired, high: header.genMaxRequired },
+    });
+  }
+
+  #note(database: AttachedDatabase, found: FoundDatabase, action: 'recovered' | 'created'): void {
+    const { path, loggedPath, dbid, header } = database;
+    const known = this.outcomes.find((one) => one.path === path);
+    if (known !== undefined) {
+      if (known.action !== 'created') known.action = action;
+      known.reason = undefined;
+      return;
+    }
+    const before = found.kind === 'found' ? found.header : undefined;
+    this.outcomes.push({
+      path,
+      loggedPath,
+      dbid,
+      signDb: header.signDb,
+      action,
+      reason: undefined,
+      stateBefore: before?.state,
+      stateAfter: header.state,
+      requiredBefore:
+        before === undefined ? undefined : { low: before.genMinRequired, high: before.genMaxRequired },
+    });
+  }
+
+  #detach(dbid: number, lgpos: Lgpos): void {
+    const database = this.databases[dbid];
+    this.databases[dbid] = undefined;
+    if (database?.kind !== 'attached') return;
+    this.release(database, lgpos);
+  }
+
+  /** Makes a database clean at `lgpos` and closes it. */
+  release(database: AttachedDatabase, lgpos: Lgpos): void {
+    try {
+      database.detach(lgpos);
+      this.pagesChanged += database.pool?.pagesChanged ?? 0;
+      const outcome = this.outcomes.find(({ path }) => path === database.path);
+      if (outcome !== undefined) outcome.stateAfter = database.header.state;
+    } finally {
+      database.close();
+    }
+  }
+
+  /** Closes all files as they are, after a failure. */
+  abandon(): void {
+    for (const [dbid, database] of this.databases.entries()) {
+      if (database?.kind === 'attached') database.close();
+      this.databases[dbid] = undefined;
+    }
+  }
+
+  /** The databases that take part now. */
+  attached(): AttachedDatabase[] {
+    return this.databases.filter((one): one is AttachedDatabase => one?.kind === 'attached');
+  }
+
+  deferred(): DeferredDatabase[] {
+    return this.databases.filter((one): one is DeferredDatabase => one?.kind === 'deferred');
+  }
+
+  #endSessions(): void {
+    for (const procid of this.sessions.keys()) this.versions.finish(procid);
+    this.sessions.clear();
+  }
+
+  /** Term or RecoveryQuit: a run ended. Its ShutDownMark stands for the detach of what was still attached. */
+  #endRun(detachesAll: boolean): void {
+    this.#endSessions();
+    this.lgposQuit = { ...this.lgpos };
+    if (!detachesAll) return;
+    const mark = this.lgposShutDownMark ?? { ...this.lgpos };
+    for (let dbid = 0; dbid <= DBID_MAX; dbid++) this.#detach(dbid, mark);
+  }
+}
+
+/** Lets waiting events in. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Stamps and object ids count whether or not the record is carried out (chapter 5.1.2). */
+function noteCounters({ lrtyp, view, offset }: LogRecordCursor, database: AttachedDatabase): void {
+  const isNewPage = lrtyp === LRTYP.NewPage;
+  const dbtime = readDbtime(view, offset + (isNewPage ? OFFSET_NEW_PAGE_DBTIME : OFFSET_DBTIME));
+  if (dbtime > database.dbtimeCurrent) database.dbtimeCurrent = dbtime;
+  const objidAt = isNewPage
+    ? OFFSET_NEW_PAGE_OBJID
+    : NODE_TYPES.has(lrtyp)
+      ? OFFSET_NODE_OBJID
+      : CREATION_TYPES.has(lrtyp)
+        ? OFFSET_CREATION_OBJID
+        : undefined;
+  if (objidAt === undefined) return;
+  const objid = view.getUint32(offset + objidAt, true);
+  if (objid > database.objidLast) database.objidLast = objid;
+}
+
+/** Creation that is not logged page by page would need an image that nobody has (chapter 5.8). */
+function checkCreateVersion(create: LogRecordOf<'CreateDB'> | undefined): void {
+  const [version] = create?.versionInfo ?? [1];
+  if (version === 2) return;
+  throw new EseError(
+    'JET_errInvalidCreateDbVersion',
+    `the log creates the database in the old way (version ${version})`,
+  );
+}
+
+/** Stands for the file in a rehearsal; nothing may reach it. */
+const NO_FILE: FileHandle = {
+  path: '',
+  size: () => 0,
+  readAt: () => 0,
+  writeAt: refuse,
+  truncate: refuse,
+  sync: refuse,
+  close: () => {},
+};
+
+function refuse(): never {
+  throw new Error('a rehearsal writes nothing');
+}
