@@ -115,6 +115,11 @@ function logFindings(log: LogFileReport, thrown: EseError | undefined): Finding[
       'a crash tore the last segment that was written; soft recovery restores it from its shadow';
     findings.push({ code: 'LOG_TORN', severity: 'warning', message, ...place });
   }
+  const corrected = log.segments?.corrected ?? 0;
+  if (corrected > 0) {
+    const message = `segments with one flipped bit, which is corrected when they are read: ${corrected}`;
+    findings.push({ code: 'LOG_SEGMENT', severity: 'warning', message, ...place });
+  }
   return findings;
 }
 
