@@ -16,7 +16,7 @@ export interface Terminal {
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
   /** Writes to stdout. Throws {@link OutputClosed} when nobody reads it any more. */
-  out(text: string): void;
+  out(text: string | Uint8Array): void;
   /** Writes to stderr; a closed one is ignored. */
   err(text: string): void;
   /** The next line from the terminal, without its end; `null` at its end. Only asked when stdin is a terminal. */
@@ -73,8 +73,8 @@ const RETRY_MS = 2;
 const LINE_BYTES_MAX = 4096;
 
 /** Writes everything, also to a pipe that another process has made non-blocking. */
-function writeAll(fd: number, text: string): void {
-  const bytes = Buffer.from(text, 'utf8');
+function writeAll(fd: number, text: string | Uint8Array): void {
+  const bytes = typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
   for (let done = 0; done < bytes.length; ) {
     try {
       done += writeSync(fd, bytes, done);
@@ -85,7 +85,7 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
-function writeOut(text: string): void {
+function writeOut(text: string | Uint8Array): void {
   try {
     writeAll(STDOUT, text);
   } catch (error) {

@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+/** `esekit`: the program for what the originals do not have. Everything is in run-esekit.ts. */
+
+import { runProcess } from './process.js';
+import { runEsekit } from './run-esekit.js';
+
+await runProcess(runEsekit);

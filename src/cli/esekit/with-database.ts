@@ -1,0 +1,28 @@
+/** Opening the database of a subcommand, and saying what is to be known about it. */
+
+import { type DatabaseReader, openDatabaseReader } from '../../engine/database-reader.js';
+import { sourceFile } from '../typed-path.js';
+import type { VerbContext } from '../verb.js';
+
+/** Opens `FILE` for reading and calls `use` with it; the reader's warnings are reported when that has ended. */
+export function withDatabase<T>(context: VerbContext, use: (reader: DatabaseReader, file: string) => T): T {
+  const { host, options, warn } = context;
+  const file = sourceFile(host, String(options.file ?? ''), 'source file');
+  const reader = openDatabaseReader(host.fs, file);
+  const end = () => {
+    for (const { name, message, pgno } of reader.warnings) {
+      warn({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });
+    }
+    reader.close();
+  };
+  try {
+    const used = use(reader, file);
+    // A promise must settle before its database may be closed.
+    if (used instanceof Promise) return used.finally(end) as T;
+    end();
+    return used;
+  } catch (error) {
+    end();
+    throw error;
+  }
+}

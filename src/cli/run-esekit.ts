@@ -1,0 +1,173 @@
+/**
+ * One run of `esekit`: subcommands with `--options` (format specification, chapter 11.6). The originals have no
+ * such program, so its grammar is an ordinary one.
+ */
+
+import { EseError } from '../format/ese-error.js';
+import { type ErrorReport, errorReport, type WarningReport } from '../maintenance/report-values.js';
+import { packageVersion } from './classic-text.js';
+import { EXIT, exitCodeOfError } from './exit-codes.js';
+import { type CliHost, OutputClosed } from './host.js';
+import { openJsonOutput } from './json-output.js';
+import { UsageError } from './slash-arguments.js';
+import type { Verb, VerbContext, VerbOptions, VerbOutcome } from './verb.js';
+
+/** Subcommands are loaded when they are asked for. */
+const LOADERS: Readonly<Record<string, () => Promise<Verb>>> = {
+  tables: async () => (await import('./esekit/tables.js')).tablesVerb,
+  export: async () => (await import('./esekit/export.js')).exportVerb,
+  records: async () => (await import('./esekit/records.js')).recordsVerb,
+};
+
+const INTERRUPTED: ErrorReport = { code: null, name: 'Interrupted', message: 'interrupted' };
+
+interface Parsed {
+  readonly verb: string | undefined;
+  readonly options: VerbOptions;
+  /** Help or version, to be printed in place of a run. */
+  readonly text: string;
+  readonly usage: string | undefined;
+}
+
+async function parse(argv: readonly string[]): Promise<Parsed> {
+  const { default: yargs } = await import('yargs');
+  const parser = yargs()
+    .scriptName('esekit')
+    .usage('$0 <command> [options]\n\nReads Microsoft ESE databases and their logs.')
+    .command('tables <file>', 'list the tables of a database', (command) =>
+      command.positional('file', { type: 'string', describe: 'database' }),
+    )
+    .command('export <file>', 'write the rows of one table, or of all', (command) =>
+      command
+        .positional('file', { type: 'string', describe: 'database' })
+        .option('table', { type: 'string', describe: 'this table only', requiresArg: true })
+        .option('format', {
+          choices: ['csv', 'jsonl', 'canonical'] as const,
+          default: 'jsonl',
+          describe: 'form of the rows; canonical = JSON with exact values and sorted keys',
+          requiresArg: true,
+        })
+        .option('out', { type: 'string', describe: 'folder for one file a table', requiresArg: true })
+        .option('yes', { type: 'boolean', describe: 'overwrite files' }),
+    )
+    .command('records <file>', 'print every record of a log as a line of JSON', (command) =>
+      command.positional('file', { type: 'string', describe: 'log file' }),
+    )
+    .option('json', { type: 'string', describe: 'one JSON document on stdout, or with =FILE in a file' })
+    .demandCommand(1, 1, 'Usage Error: No command specified.', 'Usage Error: Too many commands.')
+    .strict()
+    .version(packageVersion())
+    .help()
+    .alias('help', 'h')
+    // Messages must not depend on the language of the machine.
+    .locale('en')
+    .exitProcess(false)
+    .showHelpOnFail(false);
+  // An option with a value that may be left out takes it with `=` only.
+  const tokens = argv.map((token) => (token === '--json' ? '--json=' : token));
+  let text = '';
+  let usage: string | undefined;
+  const parsed = await parser.parseAsync(tokens, {}, (error, _arguments, output) => {
+    if (error) usage = usageText(error.message);
+    else text = output;
+  });
+  return { verb: parsed._[0]?.toString(), options: parsed as VerbOptions, text, usage };
+}
+
+function usageText(message: string): string {
+  return message.startsWith('Usage Error') ? message : `Usage Error: ${message.split('\n').join(' ')}`;
+}
+
+/** Runs one command line; returns the exit code. Never throws but for a closed stdout. */
+export async function runEsekit(argv: readonly string[], host: CliHost): Promise<number> {
+  const started = host.now();
+  const jsonToken = argv.find((token) => token === '--json' || token.startsWith('--json='));
+  const long = new Map<string, string | null>();
+  if (jsonToken !== undefined) long.set('json', jsonToken.slice('--json='.length) || null);
+  const json = openJsonOutput('esekit', long, host);
+  const { verb, options, text, usage } = await parse(argv);
+  if (text !== '') {
+    host.terminal.out(`${text}\n`);
+    return EXIT.done;
+  }
+  const warnings: WarningReport[] = [];
+  const file = typeof options.file === 'string' ? options.file : null;
+  const end = (mode: string, exit: number, error: ErrorReport | undefined, result: object | null): number => {
+    const elapsedMs = host.now() - started;
+    json.end({ mode, file, exit, ...(error === undefined ? {} : { error }), warnings, elapsedMs, result });
+    if (error !== undefined && !json.ownsStdout) host.terminal.err(`${errorText(error)}\n`);
+    return exit;
+  };
+  const load = verb === undefined ? undefined : LOADERS[verb];
+  if (usage !== undefined || load === undefined) {
+    const message = usage ?? `Usage Error: Unknown command '${verb}'.`;
+    return end('usage', EXIT.usage, { code: null, name: 'UsageError', message }, null);
+  }
+
+  const interruption = host.onInterrupt();
+  const context: VerbContext = {
+    host,
+    options,
+    jsonOwnsStdout: json.ownsStdout,
+    say: (line) => {
+      if (!json.ownsStdout) host.terminal.out(`${line}\n`);
+    },
+    warn: (warning) => {
+      warnings.push(warning);
+      if (!json.ownsStdout) host.terminal.err(`WARNING: ${warning.message}\n`);
+    },
+    signal: interruption.signal,
+  };
+  const outcome = await runVerb(await load(), context, interruption.signal);
+  interruption.release();
+  const signalNumber = interruption.signalNumber();
+  const exit = signalNumber === undefined ? outcome.exit : EXIT.signal + signalNumber;
+  const error = signalNumber === undefined ? outcome.error : INTERRUPTED;
+  if (!outcome.streamed)
+    return end(exit === EXIT.usage ? 'usage' : (verb ?? 'usage'), exit, error, outcome.result);
+  // A stream of rows has no envelope; an error is its last line, and on stderr for people.
+  if (error !== undefined) {
+    if (options.format !== 'csv') host.terminal.out(`${JSON.stringify({ error })}\n`);
+    host.terminal.err(`${errorText(error)}\n`);
+  }
+  return exit;
+}
+
+interface RunOutcome {
+  readonly exit: number;
+  readonly error?: ErrorReport;
+  readonly result: object | null;
+  readonly streamed: boolean;
+}
+
+async function runVerb(verb: Verb, context: VerbContext, signal: AbortSignal): Promise<RunOutcome> {
+  try {
+    const outcome: VerbOutcome = await verb.run(context);
+    const { result, error } = outcome;
+    const streamed = outcome.streamed === true;
+    if (error === undefined) return { exit: EXIT.done, result, streamed };
+    return { exit: exitCodeOfError(error), error: errorReport(error), result, streamed };
+  } catch (error) {
+    if (error instanceof OutputClosed) throw error;
+    return { ...failure(error, signal), result: null, streamed: false };
+  }
+}
+
+function failure(error: unknown, signal: AbortSignal): { exit: number; error: ErrorReport } {
+  if (signal.aborted) return { exit: EXIT.otherError, error: INTERRUPTED };
+  if (error instanceof UsageError) {
+    return { exit: EXIT.usage, error: { code: null, name: 'UsageError', message: error.message } };
+  }
+  if (error instanceof EseError) return { exit: exitCodeOfError(error), error: errorReport(error) };
+  // A bug of ours must not look like a finding about the file, nor print its stack to the user.
+  const message = error instanceof Error ? error.message : String(error);
+  return { exit: EXIT.otherError, error: errorReport(new EseError('JET_errInternalError', message)) };
+}
+
+/** One line for people. */
+function errorText({ code, name, message, file, pgno }: ErrorReport): string {
+  if (name === 'UsageError') return `${message}\nTry: esekit --help`;
+  const place = [file, pgno === undefined ? undefined : `page ${pgno}`].filter((part) => part !== undefined);
+  const where = place.length === 0 ? '' : `: ${place.join(', ')}`;
+  return `Error: ${code === null ? '' : `${code} `}(${name}, ${message})${where}`.replace(/[\r\n]+/g, ' ');
+}
