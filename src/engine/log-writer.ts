@@ -20,6 +20,7 @@ import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-ke
 import { FILE_TYPE } from '../format/database-header.js';
 import { DBMS_PARAM_CIRCULAR_LOGGING, type DbmsParam } from '../format/dbms-param.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
+import type { JetErrorName } from '../format/jet-errors.js';
 import { LGPOS_NONE } from '../format/lgpos.js';
 import {
   encodeLogHeader,
@@ -64,6 +65,9 @@ const SEGMENT_ROOM = SEGMENT_BYTES - SEGMENT_HEADER_BYTES;
 const SHORT_COPY = 48;
 
 const WORDS_PER_SEGMENT = SEGMENT_BYTES / 4;
+
+/** Errors of a roll-over that has not happened, and that leave the stream as it was. */
+const REFUSALS: readonly JetErrorName[] = ['JET_errLogDiskFull', 'JET_errLogSequenceEnd'];
 
 /** What the engine's parameters say; they are kept in log headers, checkpoint and Init2 records. */
 export type LogStreamParameters = Omit<DbmsParam, 'flags' | 'logBuffers' | 'csecLGFile'>;
@@ -285,10 +289,7 @@ export class LogWriter {
       this.#startGeneration(generation);
     } catch (error) {
       if (!(error instanceof EseError)) throw error;
-      if (error.name !== 'JET_errLogDiskFull') {
-        this.#failure = error;
-        throw error;
-      }
+      if (!REFUSALS.includes(error.name)) throw this.#fail(error);
       // The old log stays where it is, complete; the next append tries again.
       this.#guard(() => {
         this.#handle = this.#files.openCurrent();
@@ -309,9 +310,7 @@ export class LogWriter {
   }
 
   #checkUsable(): void {
-    if (this.#failure !== undefined) {
-      throw new EseError('JET_errLogWriteFail', this.#failure.detail, { file: this.#files.currentPath });
-    }
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#handle === undefined) throw new Error('the log stream is closed');
   }
 
@@ -320,10 +319,13 @@ export class LogWriter {
     try {
       call();
     } catch (error) {
-      if (!(error instanceof EseError)) throw error;
-      this.#failure = error;
-      throw new EseError('JET_errLogWriteFail', error.detail, { file: this.#files.currentPath });
+      throw error instanceof EseError ? this.#fail(error) : error;
     }
+  }
+
+  #fail({ detail, file = this.#files.currentPath }: EseError): EseError {
+    this.#failure = new EseError('JET_errLogWriteFail', detail, { file });
+    return this.#failure;
   }
 
   /** Rolls over if the records do not fit into the current log (chapter 4.1.3). */
@@ -513,6 +515,7 @@ export class LogWriter {
     this.#ib = this.#endIb = 0;
     this.#hasShadow = false;
     this.#checksumLow = this.#checksumHigh = 0;
+    this.#durableTo = this.lgposEnd;
     this.#restoreReserves();
     onGeneration?.(header.generation);
   }

@@ -6,17 +6,22 @@ import {
   type LogWriter,
   type LogWriterOptions,
 } from '../../src/engine/log-writer.js';
+import { createChecksumKernel } from '../../src/format/checksum-kernel.js';
 import type { Lgpos } from '../../src/format/ese-error.js';
 import { createLogRecordEncoder, type LogRecordEncoder } from '../../src/format/log-record-encoder.js';
 import type { RecordBytes } from '../../src/format/log-record-field.js';
+import { SEGMENT_BYTES } from '../../src/format/log-segment.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import type { FileSystem } from '../../src/io/file-system.js';
 import { type Random, randomBelow, randomFill, seededRandom } from '../../src/io/seeded-random.js';
-import { openLog } from '../../src/recovery/log-reader.js';
+import { LOG_WINDOW_BYTES, openLog } from '../../src/recovery/log-reader.js';
 import { findLogStream } from '../../src/recovery/log-stream.js';
 
 /** Where the tests keep their log stream. */
 export const LOG_FOLDER = '/logs';
+
+/** Memory that all readers share: one is as dear to make as a small log is to read. */
+const kernel = createChecksumKernel(LOG_WINDOW_BYTES);
 
 /** Smallest log files, a fixed clock, no databases. */
 export function testOptions(fs: FileSystem, more: Partial<LogWriterOptions> = {}): LogWriterOptions {
@@ -54,6 +59,7 @@ export function findTail(fs: FileSystem): LogTail {
   if (last === undefined) throw new Error('there is no log');
   const torn = new Map<number, Uint8Array>();
   const log = openLog(fs, last.path, {
+    kernel,
     observer: (isec, state, segment) => {
       if (state === 'torn') torn.set(isec, segment.slice());
     },
@@ -87,7 +93,7 @@ export function readStream(fs: FileSystem): { records: ReadRecord[]; damage: unk
   const { archived, current } = findLogStream(fs, LOG_FOLDER, 'E00');
   const records: ReadRecord[] = [];
   for (const { path } of current === undefined ? archived : [...archived, current]) {
-    const log = openLog(fs, path);
+    const log = openLog(fs, path, { kernel });
     try {
       for (const { lgpos, record } of log.records()) {
         if (record.name !== 'NOP2') records.push({ lgpos, hex: hexOfRecord(record) });
@@ -146,6 +152,18 @@ function someBytes(random: Random, count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   randomFill(random, bytes);
   return bytes;
+}
+
+/** The current log, segment by segment; the header is the first. */
+export function segmentsOf(fs: FileSystem): Uint8Array[] {
+  const handle = fs.open(join(LOG_FOLDER, 'E00.log'), 'read');
+  const segments = Array.from({ length: handle.size() / SEGMENT_BYTES }, (_, isec) => {
+    const segment = new Uint8Array(SEGMENT_BYTES);
+    handle.readAt(segment, isec * SEGMENT_BYTES);
+    return segment;
+  });
+  handle.close();
+  return segments;
 }
 
 /** All files of the folder with their contents. */
