@@ -1,8 +1,9 @@
 import { decompress } from './compression.js';
+import { writeDbtime } from './dbtime.js';
 import { EseError } from './ese-error.js';
 import type { LogRecordOf } from './log-record.js';
 import { PREIMAGE_FLAG } from './log-record-layout.js';
-import { pageHeaderBytes } from './page.js';
+import { type Page, pageHeaderBytes } from './page.js';
 
 /**
  * Page images in log records (format specification, chapter 4.6.6): what a page held before a split, merge or
@@ -59,6 +60,33 @@ function rehydrate(page: Uint8Array, size: number, pageSize: number): void {
   page.copyWithin(pageSize - tags, size - tags, size);
   page.fill(0, size - tags, pageSize - tags);
   view.setUint16(OFFSET_CB_FREE, view.getUint16(OFFSET_CB_FREE, true) + pageSize - size, true);
+}
+
+/** A page image as a record carries it. */
+export interface EncodedPageImage {
+  readonly preimage: Uint8Array;
+  readonly preimageFlags: number;
+}
+
+/** An image is dehydrated only if that saves at least this share of the page (chapter 4.6.6). */
+const DEHYDRATED_SHARE = 10;
+const OFFSET_DBTIME = 8;
+
+/** The image of a page that a record with stamp `dbtime` is about to change. */
+export function encodePageImage(page: Page, dbtime: number): EncodedPageImage {
+  const { bytes, pageSize, tagCount } = page;
+  const gap = page.contiguousFree;
+  const isDehydrated = gap * DEHYDRATED_SHARE >= pageSize;
+  const preimage = isDehydrated ? new Uint8Array(pageSize - gap) : bytes.slice();
+  const view = new DataView(preimage.buffer);
+  if (isDehydrated) {
+    const tags = tagCount * TAG_BYTES;
+    preimage.set(bytes.subarray(0, pageSize - gap - tags));
+    preimage.set(bytes.subarray(pageSize - tags), pageSize - gap - tags);
+    view.setUint16(OFFSET_CB_FREE, page.cbFree - gap, true);
+  }
+  writeDbtime(view, OFFSET_DBTIME, dbtime);
+  return { preimage, preimageFlags: isDehydrated ? PREIMAGE_FLAG.dehydrated : 0 };
 }
 
 /**

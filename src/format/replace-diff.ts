@@ -144,3 +144,61 @@ export function applyReplaceDiff(
   out.set(before.subarray(read), written);
   return out.subarray(0, cbNewData);
 }
+
+/**
+ * The diff list from the old data of a node to its new data, as a ReplaceD record holds it. Data of the same
+ * length are compared byte by byte, others give one entry between their common beginning and end.
+ *
+ * @returns an empty list for equal data, undefined if the list would not be shorter than the new data
+ */
+export function encodeReplaceDiff(
+  before: Uint8Array,
+  after: Uint8Array,
+  isDiff2: boolean,
+): Uint8Array | undefined {
+  const list: number[] = [];
+  const limit = after.length;
+  const put = (ib: number, cbOld: number, from: number, to: number): void => {
+    const cbNew = to - from;
+    const isWide = cbOld > 255 || cbNew > 255;
+    const flags = (cbOld === 0 ? INSERT : cbOld === cbNew ? SAME_LENGTH : 0) | (isWide ? WIDE : 0);
+    const header = isDiff2 ? ib : ib | (flags << FLAG_SHIFT);
+    list.push(header & 0xff, header >> 8);
+    if (isDiff2) list.push(flags << FLAG_SHIFT_DIFF2);
+    const lengths = flags & (INSERT | SAME_LENGTH) ? [cbNew] : [cbNew, cbOld];
+    for (const length of lengths) {
+      list.push(length & 0xff);
+      if (isWide) list.push(length >> 8);
+    }
+    for (let i = from; i < to && list.length < limit; i++) list.push(after[i] ?? 0);
+  };
+  const common = Math.min(before.length, after.length);
+  let start = 0;
+  while (start < common && before[start] === after[start]) start++;
+  if (start === before.length && start === after.length) return new Uint8Array(0);
+  if (before.length !== after.length) {
+    let end = 0;
+    while (end < common - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
+    put(start, before.length - end - start, start, after.length - end);
+  } else {
+    for (let at = start; at < limit && list.length < limit; ) {
+      const end = endOfDifference(before, after, at);
+      put(at, end - at, at, end);
+      at = end;
+      while (at < limit && before[at] === after[at]) at++;
+    }
+  }
+  return list.length < limit ? Uint8Array.from(list) : undefined;
+}
+
+/** Equal bytes between two differences that cost no more than an entry of their own. */
+const EQUAL_RUN_MIN = 4;
+
+/** Where a run of differing bytes ends that begins at `start`; short equal runs in between belong to it. */
+function endOfDifference(before: Uint8Array, after: Uint8Array, start: number): number {
+  let end = start + 1;
+  for (let at = end; at < after.length && at - end < EQUAL_RUN_MIN; at++) {
+    if (before[at] !== after[at]) end = at + 1;
+  }
+  return end;
+}

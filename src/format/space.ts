@@ -59,9 +59,7 @@ export function decodeSpaceHeader(bytes: Uint8Array, pgno: number): SpaceHeader 
     availableBitmap: multiple ? 0 : last,
     pgnoOe: multiple ? last : 0,
     autoIncrement:
-      (fields & EXTENDED_AUTO_INCREMENT) !== 0
-        ? view.getBigUint64(at + SPACE_HEADER_BYTES, true)
-        : undefined,
+      (fields & EXTENDED_AUTO_INCREMENT) !== 0 ? view.getBigUint64(at + SPACE_HEADER_BYTES, true) : undefined,
   };
 }
 
@@ -187,4 +185,19 @@ export function decodeSplitBuffer(bytes: Uint8Array): Extent[] {
     }
   }
   return extents;
+}
+
+/** Encodes the two extents of a split buffer. */
+export function encodeSplitBuffer(
+  a: Pick<Extent, 'last' | 'count'>,
+  b: Pick<Extent, 'last' | 'count'> | undefined,
+): Uint8Array {
+  const bytes = new Uint8Array(SPACE_HEADER_BYTES);
+  const view = new DataView(bytes.buffer);
+  [a, b].forEach((extent, i) => {
+    if (extent === undefined || extent.count === 0) return;
+    view.setUint32(8 * i, extent.last, true);
+    view.setUint32(8 * i + 4, extent.count, true);
+  });
+  return bytes;
 }

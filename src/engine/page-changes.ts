@@ -1,0 +1,311 @@
+import { DBTIME_NIL } from '../format/dbtime.js';
+import type { Lgpos } from '../format/ese-error.js';
+import type { LogRecord } from '../format/log-record.js';
+import type { LogRecordFields } from '../format/log-record-encoder.js';
+import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
+import type { LogRecordName } from '../format/log-record-type.js';
+import type { NodeView, Page } from '../format/page.js';
+import { encodeReplaceDiff } from '../format/replace-diff.js';
+import { applyMacro, applyRecord } from '../operations/apply.js';
+import type { RedoContext, RedoPages } from '../operations/redo-context.js';
+import { RedoMap } from '../operations/redo-map.js';
+import type { NodeVersion } from './node-versions.js';
+import type { Session, Transactions } from './transactions.js';
+import type { Tree } from './tree-search.js';
+
+/**
+ * Every change of a page, carried out the one way there is: its log record is encoded and appended, and then
+ * applied by the very function that recovery applies it with (format specification, chapter 5.1.7). The redo
+ * gate stands in between and holds the stamps against each other.
+ */
+export interface PageChangesOptions {
+  readonly dbid: number;
+  readonly pageSize: number;
+  readonly pages: RedoPages;
+  readonly transactions: Transactions;
+  /** The last stamp that the database has given out. */
+  readonly dbtime: number;
+  /** The database's own check before every change: whether it may be changed at all. */
+  readonly beforeChange?: () => void;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Fields of a record that say which page changes, by whom and when. */
+export interface PagePrefix {
+  readonly procid: number;
+  readonly dbid: number;
+  readonly pgno: number;
+  readonly dbtime: number;
+  readonly dbtimeBefore: number;
+  readonly trxBegin0: number;
+  readonly level: number;
+  readonly iline: number;
+  readonly pageFlags: number;
+}
+
+/** The changes of the pages of one database. */
+export class PageChanges {
+  readonly dbid: number;
+  readonly context: RedoContext;
+  readonly transactions: Transactions;
+  #dbtime: number;
+  readonly #lgpos = { generation: 0, isec: 0, ib: 0 };
+  readonly #beforeChange: (() => void) | undefined;
+
+  constructor(options: PageChangesOptions) {
+    const { dbid, pageSize, pages, transactions } = options;
+    this.dbid = dbid;
+    this.transactions = transactions;
+    this.#dbtime = options.dbtime;
+    this.#beforeChange = options.beforeChange;
+    this.context = {
+      dbid,
+      pageSize,
+      lgpos: this.#lgpos,
+      // Nothing that is logged now can be on a page yet: a stamp that says so is an error.
+      genMaxRequired: 0,
+      pages,
+      redoMap: new RedoMap(),
+      versions: transactions.versions,
+    };
+  }
+
+  /** The last stamp that was given out. */
+  get dbtime(): number {
+    return this.#dbtime;
+  }
+
+  /** The next stamp; `skip` stamps before it are never used, as the engine does where it builds pages. */
+  nextDbtime(skip = 0): number {
+    this.#dbtime += 1 + skip;
+    return this.#dbtime;
+  }
+
+  /** Begins a change: the transaction is logged, and nothing has gone wrong before. */
+  begin(session: Session): void {
+    this.transactions.assertUsable();
+    this.#beforeChange?.();
+    session.logBegin();
+    this.transactions.encoder.clear();
+  }
+
+  prefix(session: Session, pgno: number, dbtimeBefore: number, iline: number, pageFlags: number): PagePrefix {
+    const { procid, trxBegin0, level } = session;
+    const dbtime = this.nextDbtime();
+    return { procid, dbid: this.dbid, pgno, dbtime, dbtimeBefore, trxBegin0, level, iline, pageFlags };
+  }
+
+  /** Encodes a record behind those of the same change. */
+  encode<N extends LogRecordName>(name: N, fields: LogRecordFields<N>): LogRecord {
+    return this.transactions.encoder.encode(name, fields) as unknown as LogRecord;
+  }
+
+  /** Appends a record and applies it. From here on nothing may fail. */
+  carryOut<N extends LogRecordName>(name: N, fields: LogRecordFields<N>): void {
+    const record = this.encode(name, fields);
+    this.transactions.guard(() => {
+      this.#setLgpos(this.transactions.log.append(record));
+      applyRecord(record, this.context);
+    });
+  }
+
+  /** Appends a record that changes no page. */
+  log<N extends LogRecordName>(name: N, fields: LogRecordFields<N>): void {
+    const record = this.encode(name, fields);
+    this.transactions.guard(() => this.transactions.log.append(record));
+  }
+
+  /** Appends the records of a macro and applies them together; `between` are those that lie inside it. */
+  carryOutMacro(
+    records: readonly LogRecord[],
+    between: readonly LogRecord[],
+    end: readonly LogRecord[],
+  ): void {
+    const { log } = this.transactions;
+    this.transactions.guard(() => {
+      let lgpos: Lgpos | undefined;
+      for (const record of records) lgpos = log.append(record);
+      lgpos = log.append(...end);
+      this.#setLgpos(lgpos);
+      applyMacro(between, this.context);
+    });
+  }
+
+  #setLgpos({ generation, isec, ib }: Lgpos): void {
+    this.#lgpos.generation = generation;
+    this.#lgpos.isec = isec;
+    this.#lgpos.ib = ib;
+  }
+
+  // --- Changes of one node ---
+
+  insert(
+    session: Session,
+    tree: Tree,
+    page: Page,
+    line: number,
+    key: Uint8Array,
+    data: Uint8Array,
+    isVersioned: boolean,
+  ): void {
+    this.begin(session);
+    const rceid = this.#rceid(isVersioned, key.length);
+    this.carryOut('Insert', {
+      ...this.#node(session, tree, page, line, isVersioned),
+      rceid,
+      cbPrefix: page.prefixLengthFor(key),
+      key,
+      data,
+    });
+  }
+
+  /** Brings back the flag-deleted node at `line`; in a tree with unique keys it gets new data. */
+  revive(
+    session: Session,
+    tree: Tree,
+    page: Page,
+    line: number,
+    key: Uint8Array,
+    data: Uint8Array,
+    isVersioned: boolean,
+  ): void {
+    this.begin(session);
+    const rceid = this.#rceid(isVersioned, key.length + data.length);
+    const node = this.#node(session, tree, page, line, isVersioned);
+    if (tree.isUnique) {
+      const rceidReplace = this.#rceid(isVersioned, key.length + data.length);
+      this.carryOut('FlagInsertAndReplaceData', { ...node, rceid, rceidReplace, key, data });
+    } else {
+      this.carryOut('FlagInsert', { ...node, rceid, key, data });
+    }
+  }
+
+  /** Replaces the data of the node at `line`, which `view` has read; equal data change nothing. */
+  replace(
+    session: Session,
+    tree: Tree,
+    page: Page,
+    line: number,
+    view: NodeView,
+    data: Uint8Array,
+    isVersioned: boolean,
+  ): void {
+    this.begin(session);
+    const before = page.data(view);
+    const diff = tree.isSpace ? undefined : encodeReplaceDiff(before, data, page.isLarge);
+    if (diff?.length === 0) return;
+    const rceid = this.#rceid(isVersioned, view.prefixLength + view.suffixLength + before.length);
+    const node = { ...this.#node(session, tree, page, line, isVersioned), rceid, cbOldData: before.length };
+    if (diff === undefined) {
+      this.carryOut('Replace', { ...node, fDiff2: false, data });
+    } else {
+      this.carryOut('ReplaceD', { ...node, cbNewData: data.length, fDiff2: page.isLarge, diff });
+    }
+  }
+
+  flagDelete(session: Session, tree: Tree, page: Page, line: number, isVersioned: boolean): void {
+    this.begin(session);
+    const rceid = this.#rceid(isVersioned, page.pageSize / 8);
+    this.carryOut('FlagDelete', { ...this.#node(session, tree, page, line, isVersioned), rceid });
+  }
+
+  /** Removes a node that no transaction can see. */
+  delete(session: Session, tree: Tree, page: Page, line: number): void {
+    this.begin(session);
+    this.carryOut('Delete', { ...this.#node(session, tree, page, line, false), rceid: 0 });
+  }
+
+  /** Adds to the 4-byte number at `offset` in the data of a node. */
+  delta(
+    session: Session,
+    tree: Tree,
+    page: Page,
+    line: number,
+    key: Uint8Array,
+    offset: number,
+    delta: number,
+  ): void {
+    this.begin(session);
+    const rceid = this.#rceid(true, key.length);
+    this.carryOut('Delta', {
+      ...this.#node(session, tree, page, line, true),
+      rceid,
+      delta,
+      cbOffset: offset,
+      bookmarkKey: key,
+      bookmarkData: NO_BYTES,
+    });
+  }
+
+  /** Replaces tag 0 of a page: the space header or split buffer of a root, the prefix of another page. */
+  setExternalHeader(session: Session, tree: Tree, page: Page, data: Uint8Array): void {
+    this.begin(session);
+    const node = this.#node(session, tree, page, 0, false);
+    this.carryOut('SetExternalHeader', { ...node, rceid: 0, data });
+  }
+
+  /** Logs how to undo a change, before its page is written or the change is undone. */
+  logUndoInfo(version: NodeVersion): void {
+    const { owner, rceid, operation, key, bookmarkData, before, pgno, pgnoFDP, objidFDP, growth } = version;
+    const session = this.transactions.session(owner.procid);
+    this.transactions.encoder.clear();
+    this.carryOut('UndoInfo', {
+      procid: session.procid,
+      dbid: this.dbid,
+      pgno,
+      dbtime: DBTIME_NIL,
+      dbtimeBefore: DBTIME_NIL,
+      trxBegin0: session.trxBegin0,
+      level: session.level,
+      iline: 0,
+      pageFlags: version.pageFlags & ~LOG_PAGE_FLAG.versioned,
+      rceid,
+      pgnoFDP,
+      objidFDP,
+      oper: operation,
+      cbMaxSize: operation === UNDO_OPERATION.replace ? before.length : 0,
+      cbDelta: operation === UNDO_OPERATION.replace ? growth : 0,
+      bookmarkKey: key,
+      bookmarkData,
+      data: before,
+    });
+  }
+
+  /** Takes a change back on the node at `line`. */
+  undo(session: Session, tree: Tree, page: Page, line: number, version: NodeVersion): void {
+    this.begin(session);
+    const { rceid, operation, key, bookmarkData } = version;
+    this.carryOut('Undo', {
+      ...this.#node(session, tree, page, line, false),
+      rceid,
+      oper: operation,
+      levelUndo: session.level,
+      bookmarkKey: key,
+      bookmarkData,
+    });
+  }
+
+  #node(session: Session, tree: Tree, page: Page, line: number, isVersioned: boolean) {
+    return {
+      ...this.prefix(session, page.pgno, page.dbtime, line, pageFlagsOf(tree, isVersioned)),
+      pgnoFDP: tree.pgnoFdp,
+      objidFDP: tree.objid,
+    };
+  }
+
+  #rceid(isVersioned: boolean, bytes: number): number {
+    if (!isVersioned) return 0;
+    this.transactions.versions.ensureRoom(bytes);
+    return this.transactions.nextRceid();
+  }
+}
+
+/** Flags of a record of a change in this tree (format specification, chapter 10.1). */
+export function pageFlagsOf(tree: Pick<Tree, 'isUnique' | 'isSpace'>, isVersioned: boolean): number {
+  return (
+    (isVersioned ? LOG_PAGE_FLAG.versioned : 0) |
+    (tree.isUnique ? LOG_PAGE_FLAG.unique : 0) |
+    (tree.isSpace ? LOG_PAGE_FLAG.space : 0)
+  );
+}

@@ -1,0 +1,522 @@
+import { DBTIME_NIL } from '../format/dbtime.js';
+import { EseError } from '../format/ese-error.js';
+import type { LogRecord } from '../format/log-record.js';
+import { LOG_PAGE_FLAG, SPLIT_OPERATION, SPLIT_TYPE, UNDO_OPERATION } from '../format/log-record-layout.js';
+import { createNodeView, NODE_FLAG, type NodeView, PAGE_FLAG, type Page } from '../format/page.js';
+import { encodePageImage } from '../format/page-image.js';
+import { compareTrx, type NodeVersion } from './node-versions.js';
+import { type PageChanges, pageFlagsOf } from './page-changes.js';
+import { chooseSplit, type SplitChoice, type SplitOperation } from './split-choice.js';
+import type { Session } from './transactions.js';
+import { isDeleted, type PathStep, type Tree, TreeSearch } from './tree-search.js';
+
+/**
+ * Changing trees (format specification, chapters 2.1.8, 2.1.9, 10.2 and 10.3): finding the place, seeing whether
+ * the session may change it, making room by splits, and the change itself.
+ */
+export interface TreeSpaceSource {
+  /** A page for a split of `tree`, near the page that is split. Throws JET_errOutOfDatabaseSpace, JET_errDiskFull. */
+  takePage(session: Session, tree: Tree, pgnoNear: number): number;
+  /** Takes a page back that is not used after all. */
+  freePage(session: Session, tree: Tree, pgno: number): void;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const TAG_BYTES = 4;
+/** Largest key by page size (chapter 1.5.6). */
+const KEY_MOST_4K = 1000;
+const KEY_MOST_8K = 2000;
+/** A bookmark in a secondary index is the index key and the primary key. */
+const BOOKMARK_KEYS = 2;
+/** A new page takes stamps of its own before the split that uses it (chapter 10.1: gaps are allowed). */
+const STAMPS_PER_NEW_PAGE = 2;
+/** Room that a node needs besides key and data. */
+const KEY_LENGTH_BYTES = 2;
+const PREFIX_LENGTH_BYTES = 2;
+
+/** One level of a split: the page, and how it is split; pages that only take the new pointer have no choice. */
+interface SplitLevel {
+  readonly page: Page;
+  choice: SplitChoice | undefined;
+  /** Line of the pointer to the page below, or of the operation in a leaf. */
+  readonly line: number;
+  pgnoNew: number;
+  /** Key of the pointer to the page that stays, for the page above. */
+  separator: Uint8Array;
+}
+
+/** Changes of trees of one database. */
+export class TreeWriter {
+  readonly changes: PageChanges;
+  readonly search: TreeSearch;
+  readonly #space: TreeSpaceSource;
+  readonly #node: NodeView = createNodeView();
+
+  constructor(changes: PageChanges, space: TreeSpaceSource) {
+    this.changes = changes;
+    this.search = new TreeSearch(changes.context.pages);
+    this.#space = space;
+  }
+
+  /**
+   * Inserts a node. A flag-deleted one with the same bookmark is brought back instead.
+   *
+   * @throws EseError JET_errKeyDuplicate if there is a live node with the bookmark, JET_errWriteConflict if another
+   *   session deleted it and this one cannot know yet, JET_errKeyTooBig, JET_errRecordTooBig
+   */
+  insert(session: Session, tree: Tree, key: Uint8Array, data: Uint8Array, isVersioned: boolean): void {
+    this.#checkSizes(key, data);
+    for (;;) {
+      const { search } = this;
+      search.find(tree, key, data);
+      const { leaf, line } = search;
+      if (search.isExact) {
+        if (this.#revive(session, tree, key, data, isVersioned)) return;
+        continue;
+      }
+      const size = this.#encodedSize(leaf, key, data.length);
+      if (!this.#mustSplit(tree, leaf, line, size)) {
+        this.changes.insert(session, tree, leaf, line, key, data, isVersioned);
+        return;
+      }
+      const operation = { kind: SPLIT_OPERATION.insert, line, key, data };
+      if (this.#split(session, tree, operation, isVersioned, key)) return;
+    }
+  }
+
+  /**
+   * Replaces the data of the node with this key in a tree with unique keys. Equal data change nothing.
+   *
+   * @throws EseError JET_errRecordNotFound if there is no such node, JET_errWriteConflict if another session changed
+   *   it and this one cannot know yet
+   */
+  replace(session: Session, tree: Tree, key: Uint8Array, data: Uint8Array, isVersioned: boolean): void {
+    this.#checkSizes(key, data);
+    for (;;) {
+      const { leaf, line } = this.#findLive(session, tree, key, NO_BYTES, isVersioned, false);
+      leaf.readNode(line, this.#node);
+      const growth = data.length - this.#node.dataLength;
+      if (growth <= 0 || growth <= this.#freeFor(tree, leaf, line)) {
+        this.changes.replace(session, tree, leaf, line, this.#node, data, isVersioned);
+        return;
+      }
+      const operation = { kind: SPLIT_OPERATION.replace, line, key, data };
+      if (this.#split(session, tree, operation, isVersioned, key)) return;
+    }
+  }
+
+  /** Marks a node as deleted. Throws as {@link TreeWriter.replace}. */
+  flagDelete(
+    session: Session,
+    tree: Tree,
+    key: Uint8Array,
+    bookmarkData: Uint8Array,
+    isVersioned: boolean,
+  ): void {
+    const { leaf, line } = this.#findLive(session, tree, key, bookmarkData, isVersioned, false);
+    this.changes.flagDelete(session, tree, leaf, line, isVersioned);
+  }
+
+  /** Adds to a number inside the data of a node; several sessions may do so at a time. Throws as `replace`. */
+  delta(session: Session, tree: Tree, key: Uint8Array, offset: number, delta: number): void {
+    const { leaf, line } = this.#findLive(session, tree, key, NO_BYTES, true, true);
+    this.changes.delta(session, tree, leaf, line, key, offset, delta);
+  }
+
+  /**
+   * Removes a node of a space tree: physically, or on line 0 by its flag, so that no page loses its last node
+   * (chapter 2.1.8).
+   */
+  removeSpaceNode(session: Session, tree: Tree, key: Uint8Array): void {
+    const { leaf, line } = this.#findLive(session, tree, key, NO_BYTES, false, false);
+    if (line === 0) this.changes.flagDelete(session, tree, leaf, line, false);
+    else this.changes.delete(session, tree, leaf, line);
+  }
+
+  /** Takes a change back. The node has not gone: nothing removes one that has a version. */
+  undo(session: Session, version: NodeVersion): void {
+    const { pgnoFDP, objidFDP, key, bookmarkData, operation, pageFlags } = version;
+    const tree: Tree = {
+      pgnoFdp: pgnoFDP,
+      objid: objidFDP,
+      isUnique: (pageFlags & LOG_PAGE_FLAG.unique) !== 0,
+      isSpace: false,
+      appendFree: 0,
+    };
+    const { search } = this;
+    search.find(tree, key, bookmarkData);
+    if (!search.isExact) throw new EseError('JET_errBadBookmark', undefined, { pgno: search.leaf.pgno });
+    if (!version.isUndoInfoLogged) this.changes.logUndoInfo(version);
+    if (operation === UNDO_OPERATION.replace) {
+      const { leaf, line } = search;
+      leaf.readNode(line, this.#node);
+      if (version.before.length - this.#node.dataLength > leaf.cbFree) {
+        throw new Error(`page ${leaf.pgno} has lost the room that a rollback needs`);
+      }
+    }
+    this.changes.undo(session, tree, search.leaf, search.line, version);
+  }
+
+  #checkSizes(key: Uint8Array, data: Uint8Array): void {
+    const { pageSize } = this.changes.context;
+    const keyMost = BOOKMARK_KEYS * (pageSize <= 4096 ? KEY_MOST_4K : KEY_MOST_8K);
+    if (key.length === 0 || key.length > keyMost) {
+      throw new EseError('JET_errKeyTooBig', `a key of ${key.length} bytes`);
+    }
+    const most = pageSize - (pageSize > 8192 ? 80 : 40) - 2 * TAG_BYTES;
+    if (KEY_LENGTH_BYTES + key.length + data.length > most || data.length === 0) {
+      throw new EseError('JET_errRecordTooBig', `a node of ${key.length} and ${data.length} bytes`);
+    }
+  }
+
+  /** Bytes of a node as this page stores it, its tag included. */
+  #encodedSize(page: Page, key: Uint8Array, dataLength: number): number {
+    const prefix = page.prefixLengthFor(key);
+    const head = prefix > 0 ? PREFIX_LENGTH_BYTES : 0;
+    return TAG_BYTES + KEY_LENGTH_BYTES + head + key.length - prefix + dataLength;
+  }
+
+  /** Whether a node of `size` bytes at `line` needs a split first: no room, or an append past the density. */
+  #mustSplit(tree: Tree, page: Page, line: number, size: number): boolean {
+    const free = this.#freeFor(tree, page, -1);
+    if (size > free) return true;
+    const isAppend = page.pgnoNext === 0 && line === page.nodeCount;
+    return isAppend && !tree.isSpace && size + tree.appendFree > free;
+  }
+
+  /** Free bytes of a page, less those that the rollback of changes on it would need; `line` has its own back. */
+  #freeFor(tree: Tree, page: Page, line: number): number {
+    const { versions } = this.changes.transactions;
+    if (!versions.hasShrunk(this.changes.dbid, tree.objid)) return page.cbFree;
+    let reserved = 0;
+    for (let other = 0; other < page.nodeCount; other++) {
+      if (other !== line) reserved += this.#reservedAt(tree, page, other);
+    }
+    return page.cbFree - reserved;
+  }
+
+  readonly #reservedNode: NodeView = createNodeView();
+
+  /** Bytes that the node at `line` may need beyond its data, for a rollback. */
+  #reservedAt(tree: Tree, page: Page, line: number): number {
+    const node = this.#reservedNode;
+    page.readNode(line, node);
+    if ((node.flags & NODE_FLAG.version) === 0) return 0;
+    const { versions } = this.changes.transactions;
+    const version = versions.newest(this.changes.dbid, tree.objid, page.key(node));
+    return Math.max(0, versions.mostDataBytes(version) - node.dataLength);
+  }
+
+  /** Finds a node that the session may change. */
+  #findLive(
+    session: Session,
+    tree: Tree,
+    key: Uint8Array,
+    bookmarkData: Uint8Array,
+    isVersioned: boolean,
+    isDelta: boolean,
+  ): { leaf: Page; line: number } {
+    const { search } = this;
+    search.find(tree, key, bookmarkData);
+    const { leaf, line } = search;
+    if (!search.isExact) throw new EseError('JET_errRecordNotFound');
+    leaf.readNode(line, this.#node);
+    if (isVersioned) this.#checkConflict(session, tree, leaf, this.#node, key, isDelta);
+    if (isDeleted(this.#node)) throw new EseError('JET_errRecordNotFound');
+    return search;
+  }
+
+  /** Throws JET_errWriteConflict if the newest change of a node is one that the session does not see. */
+  #checkConflict(
+    session: Session,
+    tree: Tree,
+    page: Page,
+    node: NodeView,
+    key: Uint8Array,
+    isDelta: boolean,
+  ): void {
+    if ((node.flags & NODE_FLAG.version) === 0) return;
+    const { versions } = this.changes.transactions;
+    const data = tree.isUnique ? NO_BYTES : page.data(node);
+    let version = versions.newest(this.changes.dbid, tree.objid, key, data);
+    for (; version !== undefined; version = version.older) {
+      const isSeen =
+        version.owner === session ||
+        (version.trxCommit0 !== 0 && compareTrx(version.trxCommit0, session.trxBegin0) < 0);
+      if (!isSeen && !(isDelta && version.operation === UNDO_OPERATION.delta)) {
+        throw new EseError('JET_errWriteConflict');
+      }
+      // Only deltas of several sessions lie one upon the other.
+      if (version.operation !== UNDO_OPERATION.delta) return;
+    }
+  }
+
+  /** Brings the flag-deleted node back that the search has found; false if the page had to be split first. */
+  #revive(session: Session, tree: Tree, key: Uint8Array, data: Uint8Array, isVersioned: boolean): boolean {
+    const { leaf, line } = this.search;
+    const node = this.#node;
+    leaf.readNode(line, node);
+    if (!isDeleted(node)) throw new EseError('JET_errKeyDuplicate');
+    if (isVersioned) this.#checkConflict(session, tree, leaf, node, key, false);
+    const growth = tree.isUnique ? data.length - node.dataLength : 0;
+    if (growth > 0 && growth > this.#freeFor(tree, leaf, line)) {
+      const operation = { kind: SPLIT_OPERATION.flagInsertAndReplaceData, line, key, data };
+      return this.#split(session, tree, operation, isVersioned, key);
+    }
+    this.changes.revive(session, tree, leaf, line, key, data, isVersioned);
+    return true;
+  }
+
+  // --- Splits ---
+
+  /**
+   * Splits the leaf that the last search led to, and the pages above it as far as needed, together with the
+   * operation; returns false if only room was made, and the operation must be tried again.
+   */
+  #split(
+    session: Session,
+    tree: Tree,
+    operation: SplitOperation,
+    isVersioned: boolean,
+    key: Uint8Array,
+  ): boolean {
+    if (isVersioned) this.changes.transactions.versions.ensureRoom(key.length + operation.data.length);
+    const levels = this.#planSplit(tree, this.search.leaf, this.search.path(), operation);
+    this.#takePages(session, tree, levels);
+    const lowest = levels[levels.length - 1];
+    const isDone = lowest?.page.isLeaf === true && lowest.choice?.operation !== SPLIT_OPERATION.none;
+    this.#logSplit(session, tree, levels, isDone ? operation : undefined, isVersioned, key);
+    return isDone;
+  }
+
+  /** Decides how each level is split, from the leaf up; returns the levels from the root side down. */
+  #planSplit(tree: Tree, leaf: Page, path: readonly PathStep[], operation: SplitOperation): SplitLevel[] {
+    const levels: SplitLevel[] = [];
+    let page = leaf;
+    let current = operation;
+    let isAboveAppend = false;
+    for (let depth = path.length - 1; ; depth--) {
+      const choice = chooseSplit({
+        page,
+        operation: current,
+        isAboveAppend,
+        reservedAt: page.isLeaf ? (line) => this.#reservedAt(tree, page, line) : () => 0,
+      });
+      const level = {
+        page,
+        choice,
+        line: current.line,
+        pgnoNew: 0,
+        separator: separatorOf(page, choice, tree),
+      };
+      // A page that can only be split without taking the pointer to the new page below: that split has to wait.
+      if (!page.isLeaf && choice.operation === SPLIT_OPERATION.none) levels.length = 0;
+      levels.unshift(level);
+      if (choice.type === SPLIT_TYPE.vertical) return levels;
+      const parent = path[depth];
+      if (parent === undefined) throw new Error(`page ${page.pgno} is no root and has no page above`);
+      isAboveAppend ||= choice.type === SPLIT_TYPE.append;
+      const pointer = pointerTo(page.pgno);
+      if (this.#encodedSize(parent.page, level.separator, pointer.length) <= parent.page.cbFree) {
+        levels.unshift({ ...parent, choice: undefined, pgnoNew: 0, separator: NO_BYTES });
+        return levels;
+      }
+      page = parent.page;
+      current = { kind: SPLIT_OPERATION.insert, line: parent.line, key: level.separator, data: pointer };
+    }
+  }
+
+  /** Takes a page for every level that splits, from the root side down; gives them back if there are not enough. */
+  #takePages(session: Session, tree: Tree, levels: readonly SplitLevel[]): void {
+    const taken: number[] = [];
+    try {
+      for (const level of levels) {
+        if (level.choice === undefined) continue;
+        level.pgnoNew = this.#space.takePage(session, tree, level.page.pgno);
+        taken.push(level.pgnoNew);
+      }
+    } catch (error) {
+      for (const pgno of taken) this.#space.freePage(session, tree, pgno);
+      throw error;
+    }
+  }
+
+  #logSplit(
+    session: Session,
+    tree: Tree,
+    levels: readonly SplitLevel[],
+    operation: SplitOperation | undefined,
+    isVersioned: boolean,
+    key: Uint8Array,
+  ): void {
+    const { changes } = this;
+    changes.begin(session);
+    const { procid, trxBegin0, level: trxLevel } = session;
+    const newPages = levels.filter(({ choice }) => choice !== undefined).length;
+    const dbtime = changes.nextDbtime(newPages * STAMPS_PER_NEW_PAGE);
+    const common = { procid, dbid: changes.dbid, dbtime, trxBegin0, level: trxLevel };
+    const treeFields = { pgnoFDP: tree.pgnoFdp, objidFDP: tree.objid };
+    const inside: LogRecord[] = [];
+    const pgnos: number[] = [];
+    levels.forEach((level, i) => {
+      const above = levels[i - 1];
+      const { page, choice } = level;
+      const right = choice !== undefined && page.isLeaf && page.pgnoNext !== 0 ? page.pgnoNext : 0;
+      inside.push(
+        changes.encode('Split2', {
+          ...common,
+          ...treeFields,
+          pgno: page.pgno,
+          dbtimeBefore: page.dbtime,
+          iline: 0,
+          pageFlags: pageFlagsOf(tree, false),
+          pgnoNew: level.pgnoNew,
+          pgnoRight: right,
+          dbtimeRightBefore: right === 0 ? DBTIME_NIL : changes.context.pages.readPage(right).dbtime,
+          pgnoParent: above?.page.pgno ?? 0,
+          dbtimeParentBefore: above?.page.dbtime ?? DBTIME_NIL,
+          cbUncFreeSrc: 0,
+          cbUncFreeDest: 0,
+          ...(choice === undefined
+            ? { ...NO_SPLIT, ilineOper: level.line }
+            : splitFields(page, choice, level.separator, dbtime)),
+        }),
+      );
+      pgnos.push(page.pgno);
+      if (level.pgnoNew !== 0) pgnos.push(level.pgnoNew);
+      if (right !== 0) pgnos.push(right);
+    });
+    if (operation !== undefined) {
+      inside.push(this.#leafOperation(session, tree, levels, operation, isVersioned, key, dbtime));
+    }
+    const begin = changes.encode('MacroBegin', { procid, dbtime });
+    const commit = changes.encode('MacroCommit', { procid, dbtime });
+    const info = changes.encode('MacroInfo', { pgnos });
+    changes.carryOutMacro([begin, ...inside], inside, [commit, info]);
+  }
+
+  /** The operation that the split is made for, as a record inside the macro. */
+  #leafOperation(
+    session: Session,
+    tree: Tree,
+    levels: readonly SplitLevel[],
+    operation: SplitOperation,
+    isVersioned: boolean,
+    key: Uint8Array,
+    dbtime: number,
+  ): LogRecord {
+    const { changes } = this;
+    const { transactions } = changes;
+    const leaf = levels[levels.length - 1]?.page;
+    if (leaf === undefined) throw new Error('a split has no levels');
+    const rceid = isVersioned ? transactions.nextRceid() : 0;
+    const fields = {
+      procid: session.procid,
+      dbid: changes.dbid,
+      pgno: leaf.pgno,
+      dbtime,
+      dbtimeBefore: DBTIME_NIL,
+      trxBegin0: session.trxBegin0,
+      level: session.level,
+      iline: operation.line,
+      pageFlags: pageFlagsOf(tree, isVersioned),
+      rceid,
+      pgnoFDP: tree.pgnoFdp,
+      objidFDP: tree.objid,
+    };
+    const { data } = operation;
+    switch (operation.kind) {
+      case SPLIT_OPERATION.insert:
+        return changes.encode('Insert', { ...fields, cbPrefix: 0, key, data });
+      case SPLIT_OPERATION.replace: {
+        leaf.readNode(operation.line, this.#node);
+        const cbOldData = this.#node.dataLength;
+        return changes.encode('Replace', { ...fields, cbOldData, fDiff2: false, data });
+      }
+      default: {
+        const rceidReplace = isVersioned ? transactions.nextRceid() : 0;
+        return changes.encode('FlagInsertAndReplaceData', { ...fields, rceidReplace, key, data });
+      }
+    }
+  }
+}
+
+/** What a Split2 record says of a page that only takes the pointer to the new page below. */
+const NO_SPLIT = {
+  splittype: 0,
+  splitoper: SPLIT_OPERATION.none,
+  ilineSplit: 0,
+  clines: 0,
+  fNewPageFlags: 0,
+  fSplitPageFlags: 0,
+  ilinePrefixSplit: 0,
+  ilinePrefixNew: 0,
+  keyParent: NO_BYTES,
+  prefixSplitOld: NO_BYTES,
+  prefixSplitNew: NO_BYTES,
+  preimageFlags: 0,
+  preimage: NO_BYTES,
+};
+
+function splitFields(page: Page, choice: SplitChoice, separator: Uint8Array, dbtime: number) {
+  const { type, operation, ilineOper, ilineSplit, clines, ilinePrefixSplit, ilinePrefixNew, keys } = choice;
+  const isVertical = type === SPLIT_TYPE.vertical;
+  const isHot =
+    type === SPLIT_TYPE.right &&
+    operation === SPLIT_OPERATION.insert &&
+    ilineSplit === ilineOper &&
+    ilineOper === clines - 1;
+  const needsImage = type !== SPLIT_TYPE.append && !isHot;
+  const lowered = page.isLeaf
+    ? (page.flags & ~PAGE_FLAG.leaf) | PAGE_FLAG.parentOfLeaf
+    : page.flags & ~PAGE_FLAG.parentOfLeaf;
+  return {
+    splittype: type,
+    splitoper: operation,
+    ilineOper,
+    ilineSplit,
+    clines,
+    fNewPageFlags: isVertical ? page.flags & ~PAGE_FLAG.root : page.flags,
+    fSplitPageFlags: isVertical ? lowered : page.flags,
+    ilinePrefixSplit,
+    ilinePrefixNew,
+    keyParent: separator,
+    prefixSplitOld: page.isRoot ? NO_BYTES : page.externalHeader,
+    prefixSplitNew: keys[ilinePrefixSplit] ?? NO_BYTES,
+    ...(needsImage ? encodePageImage(page, dbtime) : { preimage: NO_BYTES, preimageFlags: 0 }),
+  };
+}
+
+/**
+ * Key of the pointer to the page that stays (chapter 2.1.4): between leaves the shortest that separates them; an
+ * internal page passes on the key of its last line.
+ */
+function separatorOf(page: Page, choice: SplitChoice, tree: Tree): Uint8Array {
+  if (choice.type === SPLIT_TYPE.vertical) return NO_BYTES;
+  const left = choice.keys[choice.ilineSplit - 1] ?? NO_BYTES;
+  const right = choice.keys[choice.ilineSplit] ?? NO_BYTES;
+  if (!page.isLeaf) return left;
+  const common = commonLength(left, right);
+  if (common < right.length) return right.slice(0, common + 1);
+  if (tree.isUnique) throw new Error(`page ${page.pgno} has the same key twice`);
+  const leftData = choice.dataOf(choice.ilineSplit - 1).slice();
+  const rightData = choice.dataOf(choice.ilineSplit);
+  const commonData = commonLength(leftData, rightData);
+  const separator = new Uint8Array(common + commonData + 1);
+  separator.set(right);
+  separator.set(rightData.subarray(0, commonData + 1), common);
+  return separator;
+}
+
+function commonLength(a: Uint8Array, b: Uint8Array): number {
+  const limit = Math.min(a.length, b.length);
+  let common = 0;
+  while (common < limit && a[common] === b[common]) common++;
+  return common;
+}
+
+function pointerTo(pgno: number): Uint8Array {
+  const data = new Uint8Array(4);
+  new DataView(data.buffer).setUint32(0, pgno, true);
+  return data;
+}
