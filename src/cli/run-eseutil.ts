@@ -213,7 +213,7 @@ async function runToItsEnd(
       const missing = new EseError('JET_errInvalidParameter', error.message.replace('Usage Error: ', ''));
       return { result: null, exit: EXIT.usage, error: errorReport(missing), unsuccessful: false };
     }
-    if (error instanceof OutputClosed) throw error;
+    if (error instanceof OutputClosed || error instanceof UsageError) throw error;
     if (error instanceof EseError) return endingOf({ result: null, error });
     // A bug of ours must not look like a finding about the file, nor print its stack to the user.
     const message = error instanceof Error ? error.message : String(error);

@@ -2,6 +2,7 @@
 
 import { basename, dirname, join } from 'node:path';
 import { EseError } from '../format/ese-error.js';
+import { FILE_KIND_NAMES, type FileKind, fileKind } from '../maintenance/file-kind.js';
 import type { CliHost } from './host.js';
 import { UsageError } from './slash-arguments.js';
 
@@ -54,6 +55,24 @@ export function sourceFile(host: CliHost, typed: string | null, what: string, an
     throw new EseError('JET_errInvalidPath', 'this is a directory, not a file', { file: path });
   }
   return path;
+}
+
+/**
+ * Refuses a file that is plainly of another kind than the mode wants. What cannot be told is left to the reader.
+ *
+ * @throws EseError `JET_errFileInvalidType`
+ */
+export function requireKind(host: CliHost, file: string, wanted: FileKind): void {
+  if (host.probe(file) === null) return;
+  const kind = fileKind(host.fs, file);
+  if (kind === wanted || kind === 'unknown') return;
+  throw new EseError(
+    'JET_errFileInvalidType',
+    `this is ${FILE_KIND_NAMES[kind]}, not ${FILE_KIND_NAMES[wanted]}`,
+    {
+      file,
+    },
+  );
 }
 
 /** A mandatory argument is missing: a usage error that the original reports as `JET_errInvalidParameter`. */

@@ -6,7 +6,13 @@
 import type { DatabaseReader } from '../engine/database-reader.js';
 import type { PageSource } from '../engine/page-source.js';
 import { type TreeRoot, treePages } from '../engine/tree-reader.js';
-import { electHeader, HEADER_ELECTION_BYTES, type HeaderElection } from '../format/database-header.js';
+import {
+  decodeDatabaseHeader,
+  electHeader,
+  HEADER_BYTES_MIN,
+  HEADER_ELECTION_BYTES,
+  type HeaderElection,
+} from '../format/database-header.js';
 import { EseError } from '../format/ese-error.js';
 import { createNodeView, NODE_FLAG, type NodeView, PAGE_FLAG, Page, pageOffset } from '../format/page.js';
 import { type ChecksumPair, diagnosePage } from '../format/page-checksum.js';
@@ -155,7 +161,9 @@ function headerPageReport(election: HeaderElection, pgno: number, offset: number
     },
     uninitialized: copy.allZero,
     header: null,
-    ...(election.header === undefined ? {} : { databaseHeader: headerReport(election.header) }),
+    ...(copy.bytes.length < HEADER_BYTES_MIN
+      ? {}
+      : { databaseHeader: headerReport(decodeDatabaseHeader(copy.bytes)) }),
     external: null,
     nodes: [],
   };

@@ -4,7 +4,7 @@ import { EseError } from '../../format/ese-error.js';
 import { logRecordLine } from '../../maintenance/log-record-report.js';
 import { openLog } from '../../recovery/log-reader.js';
 import { textOutput } from '../output.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 import type { Verb } from '../verb.js';
 
 const RECORDS_PER_TURN = 4096;
@@ -12,6 +12,7 @@ const RECORDS_PER_TURN = 4096;
 export const recordsVerb: Verb = {
   run: async ({ host, options, signal }) => {
     const file = sourceFile(host, String(options.file ?? ''), 'log file', true);
+    requireKind(host, file, 'log');
     const log = openLog(host.fs, file);
     const output = textOutput(host.terminal);
     let count = 0;

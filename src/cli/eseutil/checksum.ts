@@ -1,16 +1,9 @@
 /** `/k`: checksums of a database, log, log stream, checkpoint or flush map (format specification, chapter 6.2.7). */
 
-import {
-  electHeader,
-  FILE_TYPE,
-  FILE_TYPE_OFFSET,
-  HEADER_ELECTION_BYTES,
-  HEADER_MAGIC,
-} from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
+import { type FileKind, fileKind } from '../../maintenance/file-kind.js';
 import type { ChecksumFinding, ChecksumReport, DatabaseVerification } from '../../maintenance/verify.js';
 import { hex } from '../classic-text.js';
-import type { CliHost } from '../host.js';
 import { isBaseName, streamSource } from '../log-source.js';
 import {
   forcedPageSize,
@@ -27,8 +20,6 @@ const THROTTLE_PAGES_DEFAULT = 100;
 const FILE_NAME_SHOWN = 64;
 const MEGABYTE = 1024 * 1024;
 
-type FileKind = 'database' | 'temporary' | 'log' | 'checkpoint' | 'flushMap';
-
 export const checksumMode: Mode = {
   heading: 'CHECKSUM',
   longRunning: true,
@@ -39,7 +30,8 @@ export const checksumMode: Mode = {
       return verifyStream(context, typed);
     const file = sourceFile(host, typed, 'source file', true);
     if (forcedPageSize(command) !== undefined) return verifyDatabaseFile(context, file);
-    switch (kindOf(host, file)) {
+    const kind = fileKind(host.fs, file);
+    switch (kind === 'unknown' ? kindByName(file) : kind) {
       case 'log':
         return verifyLogFile(context, file);
       case 'checkpoint':
@@ -48,37 +40,13 @@ export const checksumMode: Mode = {
         return verifyFlushMap(context, file);
       case 'temporary':
         return passTemporary(context);
-      case 'database':
+      default:
         return verifyDatabaseFile(context, file);
     }
   },
 };
 
-/** What a file is, by the type that its header states; by its name where an old header states none. */
-function kindOf(host: CliHost, file: string): FileKind {
-  const handle = host.fs.open(file, 'read');
-  try {
-    const start = new Uint8Array(HEADER_ELECTION_BYTES);
-    const bytes = start.subarray(0, handle.readAt(start, 0));
-    const { header } = electHeader(bytes);
-    if (header?.magic === HEADER_MAGIC) {
-      return header.fileType === FILE_TYPE.temporaryDatabase ? 'temporary' : 'database';
-    }
-    switch (bytes[FILE_TYPE_OFFSET]) {
-      case FILE_TYPE.log:
-        return 'log';
-      case FILE_TYPE.checkpoint:
-        return 'checkpoint';
-      case FILE_TYPE.flushMap:
-        return 'flushMap';
-      default:
-        return kindByName(file);
-    }
-  } finally {
-    handle.close();
-  }
-}
-
+/** Old formats state no file type; the name has to tell. */
 function kindByName(file: string): FileKind {
   if (/\.(?:log|jtx)$/i.test(file)) return 'log';
   return /\.(?:chk|jcp)$/i.test(file) ? 'checkpoint' : 'database';

@@ -4,7 +4,7 @@ import { type CheckpointReport, dumpCheckpoint } from '../../maintenance/dump-ch
 import { lgposText, signatureText, timeText } from '../classic-text.js';
 import { attachmentLines, envLines } from '../log-text.js';
 import type { Mode, ModeContext } from '../mode.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 
 const DBID_WIDTH = 7;
 
@@ -14,6 +14,7 @@ export const dumpCheckpointMode: Mode = {
     const { host, command, say, note } = context;
     const file = sourceFile(host, command.positional, 'source file', true);
     say(`      Checkpoint file: ${command.positional}`);
+    requireKind(host, file, 'checkpoint');
     const { copies, report, error } = dumpCheckpoint(host.fs, file);
     for (const { which, ok } of copies) {
       if (ok || report === null) continue;

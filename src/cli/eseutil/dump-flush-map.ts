@@ -3,7 +3,7 @@
 import { dumpFlushMap, type FlushMapReport } from '../../maintenance/dump-flush-map.js';
 import { signatureText, timeText } from '../classic-text.js';
 import { type Mode, type ModeContext, switchValue } from '../mode.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 
 /** `/p-1` is the header, which is shown anyway. */
 function mapPageOf(value: string | null | undefined): number | undefined {
@@ -18,6 +18,7 @@ export const dumpFlushMapMode: Mode = {
     const { host, command, say } = context;
     const file = sourceFile(host, command.positional, 'source file');
     say(`      Flush Map File: ${command.positional}`);
+    requireKind(host, file, 'flushMap');
     const mapPage = mapPageOf(switchValue(command, 'p'));
     const { report, error } = dumpFlushMap(host.fs, file, mapPage);
     printMap(context, report);

@@ -74,6 +74,11 @@ function printHeader(context: ModeContext, report: HeaderReport): void {
   }
 }
 
+/** Exchange 2003 and older print fewer fields. */
+function isModern(profile: ModeContext['profile']): boolean {
+  return profile !== 'e2003' && profile !== 'e2000';
+}
+
 function printFields(
   context: ModeContext,
   report: HeaderReport,
@@ -81,7 +86,7 @@ function printFields(
   header: DatabaseHeaderReport,
 ): void {
   const { say, profile } = context;
-  const modern = profile !== 'e2003' && profile !== 'e2000';
+  const modern = isModern(profile);
   const copy = report.copies.find((one) => one.which === which);
   say();
   if (modern) {
@@ -91,14 +96,23 @@ function printFields(
     say(`  Actual Checksum: ${hex(copy?.checksumStored ?? 0, 8)}`);
     say();
   }
+  printHeaderFields(context, header);
+}
+
+/** The fields of a header, from `File Type` to the flush signatures. */
+export function printHeaderFields(
+  { say, profile }: Pick<ModeContext, 'say' | 'profile'>,
+  header: DatabaseHeaderReport,
+): void {
+  const modern = isModern(profile);
   say('Fields:');
   for (const [label, value] of identityFields(header, modern)) say(`${label}: ${value}`);
   for (const [label, value] of stateFields(header, modern)) say(`${label}: ${value}`);
   for (const [label, value] of historyFields(header, modern)) say(`${label}: ${value}`);
   for (const line of counterLines(header)) say(line);
   say();
-  printBackups(context, header, modern);
-  printCounters(context, header, modern);
+  printBackups(say, header, modern);
+  printCounters(say, header, modern);
 }
 
 type Field = readonly [label: string, value: string | number];
@@ -185,7 +199,7 @@ function counterLines({ reseed, pagePatch }: DatabaseHeaderReport): string[] {
   ];
 }
 
-function printBackups({ say }: ModeContext, { backups }: DatabaseHeaderReport, modern: boolean): void {
+function printBackups(say: ModeContext['say'], { backups }: DatabaseHeaderReport, modern: boolean): void {
   const blocks: [title: string, backup: BackupReport][] = [
     ['Previous Full Backup', backups.fullPrev],
     ['Previous Incremental Backup', backups.incrementalPrev],
@@ -207,7 +221,7 @@ function printBackups({ say }: ModeContext, { backups }: DatabaseHeaderReport, m
   }
 }
 
-function printCounters({ say }: ModeContext, header: DatabaseHeaderReport, modern: boolean): void {
+function printCounters(say: ModeContext['say'], header: DatabaseHeaderReport, modern: boolean): void {
   say(`     cpgUpgrade55Format: ${header.upgrade.format55}`);
   say(`    cpgUpgradeFreePages: ${header.upgrade.freePages}`);
   say(`cpgUpgradeSpaceMapPages: ${header.upgrade.spaceMapPages}`);

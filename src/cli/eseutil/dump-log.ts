@@ -17,9 +17,8 @@ import { hex, lastLgposText, lgposText, signatureText, timeText } from '../class
 import { isBaseName, streamHints, streamSource } from '../log-source.js';
 import { attachmentLines, envLines, problemLines } from '../log-text.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome, switchValue } from '../mode.js';
-import type { ModeCommand } from '../slash-arguments.js';
-import { UsageError } from '../slash-arguments.js';
-import { MissingArgument, sourceFile } from '../typed-path.js';
+import { type ModeCommand, UsageError } from '../slash-arguments.js';
+import { MissingArgument, requireKind, sourceFile } from '../typed-path.js';
 
 /** The newest log format of the known engine versions (chapter 1.8). */
 const ENGINE_LOG_VERSION = '8.4000.130.280';
@@ -119,6 +118,7 @@ function dumpOneLog(context: ModeContext, source: string): ModeOutcome {
   const csv = switchValue(command, 'c');
   const writer = typeof csv === 'string' ? openCsv(context, csv) : undefined;
   try {
+    requireKind(host, path, 'log');
     const { report, error } = dumpLog(host.fs, path, {
       recordTypes: verbosity > 0,
       pageIo: hasSwitch(command, 's'),

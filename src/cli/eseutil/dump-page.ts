@@ -10,9 +10,9 @@ import {
   type PageReport,
 } from '../../maintenance/dump-page.js';
 import { forcedPageSize, type Mode, type ModeContext, switchValue } from '../mode.js';
-import type { ModeCommand } from '../slash-arguments.js';
-import { UsageError } from '../slash-arguments.js';
+import { type ModeCommand, UsageError } from '../slash-arguments.js';
 import { sourceFile } from '../typed-path.js';
+import { printHeaderFields } from './dump-header.js';
 
 export const dumpPageMode: Mode = {
   heading: 'FILE DUMP',
@@ -25,6 +25,7 @@ export const dumpPageMode: Mode = {
     say();
     const report = dumpPage(host.fs, file, pgno, { ...options, pageSize: forcedPageSize(command) });
     printPage(say, report, options);
+    if (report.databaseHeader !== undefined) printHeaderFields(context, report.databaseHeader);
     return { result: report };
   },
 };

@@ -43,7 +43,7 @@ function extentLetter(tree: SpaceTreeReport): string {
 const FIELDS: readonly SpaceField[] = [
   { name: 'Name', width: NAME_WIDTH, left: true, value: (tree) => tree.name },
   { name: 'Type', width: 4, left: true, value: (tree) => tree.type },
-  { name: 'ObjidFDP', width: 10, value: (tree) => tree.objid },
+  { name: 'ObjidFDP', width: 9, value: (tree) => tree.objid },
   { name: 'PgnoFDP', width: 10, value: (tree) => tree.pgnoFdp },
   { name: 'PriExt', width: 7, value: (tree) => `${tree.primaryExtentPages}-${extentLetter(tree)}` },
   { name: 'PriExtType', width: 10, value: (tree) => (tree.extent === 'single' ? 'single' : 'multi') },
