@@ -1,4 +1,4 @@
-import { basename, isAbsolute, join, win32 } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, win32 } from 'node:path';
 import type { Signature } from '../format/signature.js';
 
 /**
@@ -12,6 +12,11 @@ export interface DatabaseMapOptions {
   readonly relocations?: readonly DatabaseRelocation[] | undefined;
   /** `/n*`: databases that no relocation names are where the log says, instead of being left out. */
   readonly defaultLocations?: boolean | undefined;
+  /**
+   * Directories in which paths from the log are followed; `undefined` = anywhere. A log is input: it does not
+   * decide alone which files are written (chapter 6.4, R15).
+   */
+  readonly trustedDirectories?: readonly string[] | undefined;
 }
 
 /** One database that was moved. */
@@ -22,14 +27,22 @@ export interface DatabaseRelocation {
   readonly loggedPath?: string | undefined;
 }
 
+/**
+ * Where a database is: at a path; nowhere, as the path in the log cannot be used on this host; or left out, since
+ * the map does not name it.
+ */
+export type DatabaseLocation =
+  | { readonly kind: 'at'; readonly path: string }
+  | { readonly kind: 'unusable' | 'leftOut' };
+
 /** Finds the file of a logged path. */
 export interface DatabaseMap {
   /**
-   * Path of the file, or `undefined` for a database that is left out since the map does not name it.
+   * Where the file is.
    *
    * @param signDb signature of the database
    */
-  locate(loggedPath: string, signDb: Signature): string | undefined;
+  locate(loggedPath: string, signDb: Signature): DatabaseLocation;
   /** Whether the caller said where databases lie. */
   readonly isExplicit: boolean;
 }
@@ -43,29 +56,29 @@ export function createDatabaseMap(
   options: DatabaseMapOptions,
   signatureOf: (path: string) => Signature | undefined,
 ): DatabaseMap {
-  const { databasePath, relocations = [], defaultLocations = false } = options;
+  const { databasePath, relocations = [], defaultLocations = false, trustedDirectories } = options;
   const isExplicit = databasePath !== undefined || relocations.length > 0;
   return {
     isExplicit,
     locate(loggedPath, signDb) {
-      if (databasePath !== undefined) return join(databasePath, loggedFileName(loggedPath));
+      if (databasePath !== undefined) return at(join(databasePath, loggedFileName(loggedPath)));
       if (relocations.length > 0) {
         const named = relocations.find(
           (one) => one.loggedPath !== undefined && isSamePath(one.loggedPath, loggedPath),
         );
-        if (named !== undefined) return named.path;
+        if (named !== undefined) return at(named.path);
         const own = relocations.find(
           ({ path, loggedPath: old }) => old === undefined && hasSignature(signatureOf(path), signDb),
         );
-        if (own !== undefined) return own.path;
+        if (own !== undefined) return at(own.path);
         // One file that does not exist yet can only be the database that the log creates.
         const only = relocations.length === 1 ? relocations[0] : undefined;
         if (only !== undefined && only.loggedPath === undefined && signatureOf(only.path) === undefined) {
-          return only.path;
+          return at(only.path);
         }
-        if (!defaultLocations) return undefined;
+        if (!defaultLocations) return { kind: 'leftOut' };
       }
-      return loggedPath;
+      return isTrusted(loggedPath, trustedDirectories) ? at(loggedPath) : { kind: 'unusable' };
     },
   };
 }
@@ -84,7 +97,14 @@ function isSamePath(a: string, b: string): boolean {
   return a.replaceAll('/', '\\').toLowerCase() === b.replaceAll('/', '\\').toLowerCase();
 }
 
-/** Whether a logged path can name a file on this host. */
-export function isUsablePath(path: string): boolean {
-  return isAbsolute(path);
+function at(path: string): DatabaseLocation {
+  return { kind: 'at', path };
+}
+
+/** Whether a logged path names a file of this host in one of the directories. */
+function isTrusted(path: string, directories: readonly string[] | undefined): boolean {
+  if (!isAbsolute(path)) return false;
+  return (
+    directories === undefined || directories.some((one) => !relative(resolve(one), path).startsWith('..'))
+  );
 }

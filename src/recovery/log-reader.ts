@@ -273,8 +273,8 @@ export class LogReader {
       const isSuspect = suspect < suspectCount && suspects[suspect] === i;
       if (isSuspect) suspect += 1;
       const isec = first + i;
-      const isValid = !isSuspect && this.#isInPlace(i, isec);
-      const state = isValid ? 'valid' : this.#judge(this.#segment(i), isec);
+      const state =
+        (isSuspect ? undefined : this.#quickState(i, isec)) ?? this.#judge(this.#segment(i), isec);
       if (this.#count(state, isec, i)) data += 1;
       this.#observer?.(isec, state, this.#segment(i));
     }
@@ -293,15 +293,17 @@ export class LogReader {
     return this.#kernel.bytes.subarray(i * SEGMENT_BYTES, (i + 1) * SEGMENT_BYTES);
   }
 
-  /** Whether segment `i` of the window, of which the checksum is right, is segment `isec` of this file. */
-  #isInPlace(i: number, isec: number): boolean {
+  /** The state of segment `i` of the window, which is no suspect, in the two usual cases. */
+  #quickState(i: number, isec: number): LogSegmentState | undefined {
     const at = i * WORDS_PER_SEGMENT;
     const words = this.#words;
-    return (
-      words[at + WORD_LGPOS] === isec << 16 &&
-      words[at + WORD_LGPOS + 1] === this.header.generation &&
-      ((words[at + WORD_FLAGS] ?? 0) & FLAG_NEW_CHECKSUM) !== 0
-    );
+    if (((words[at + WORD_FLAGS] ?? 0) & FLAG_NEW_CHECKSUM) === 0) {
+      // Right without the flag is only zero, or the old format, which repeats the number in its second word.
+      return words[at + 1] === 0 ? 'zero' : undefined;
+    }
+    const isInPlace =
+      words[at + WORD_LGPOS] === isec << 16 && words[at + WORD_LGPOS + 1] === this.header.generation;
+    return isInPlace ? 'valid' : undefined;
   }
 
   #judge(segment: Uint8Array, isec: number): LogSegmentState {

@@ -33,7 +33,7 @@ export interface DeferredDatabase {
   readonly kind: 'deferred';
   readonly dbid: number;
   readonly loggedPath: string;
-  /** Undefined for a database that the map leaves out. */
+  /** Undefined for a database that the map leaves out, or whose logged path is of no use here. */
   readonly path: string | undefined;
   readonly signDb: Signature;
   readonly reason: DeferReason | 'notInMap';
@@ -73,6 +73,9 @@ export class AttachedDatabase {
   objidLast: number;
   /** As the header had it when the database was attached: up to there pages may have future data. */
   readonly genMaxRequired: number;
+  readonly genMaxCommitted: number;
+  readonly timeMaxRequired: Logtime | undefined;
+  readonly timeMaxCommitted: Logtime | undefined;
 
   readonly #options: AttachedDatabaseOptions;
   #isFlushMapDropped = false;
@@ -88,6 +91,9 @@ export class AttachedDatabase {
     this.dbtimeCurrent = header.dbtimeDirtied;
     this.objidLast = header.objidLast;
     this.genMaxRequired = header.genMaxRequired;
+    this.genMaxCommitted = header.genMaxCommitted;
+    this.timeMaxRequired = header.logtimeGenMaxRequired;
+    this.timeMaxCommitted = header.logtimeGenMaxCommitted;
     if (file === undefined) {
       this.pool = undefined;
       this.context = undefined;

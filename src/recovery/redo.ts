@@ -526,11 +526,13 @@ export class Redo {
     if (this.databases[dbid]?.kind === 'attached') this.#detach(dbid, { ...this.lgpos });
     const { map } = this.#options;
     const { signDb } = logged;
-    const path = map.locate(loggedPath, signDb);
-    if (path === undefined) {
-      this.#defer({ kind: 'deferred', dbid, loggedPath, path, signDb, reason: 'notInMap' });
+    const location = map.locate(loggedPath, signDb);
+    if (location.kind !== 'at') {
+      const reason = location.kind === 'leftOut' ? 'notInMap' : 'missing';
+      this.#defer({ kind: 'deferred', dbid, loggedPath, path: undefined, signDb, reason });
       return;
     }
+    const { path } = location;
     try {
       this.#attachAt(path, dbid, loggedPath, logged, create);
     } catch (error) {
@@ -669,7 +671,9 @@ export class Redo {
     this.databases[database.dbid] = database;
     const { dbid, path, loggedPath, signDb, reason } = database;
     const header = found?.kind === 'found' ? found.header : undefined;
-    const known = this.outcomes.find((one) => one.loggedPath === loggedPath && one.path === path);
+    const known = this.outcomes.find((one) =>
+      path === undefined ? one.loggedPath === loggedPath : one.path === path,
+    );
     if (known !== undefined) {
       known.reason = reason;
       return;
@@ -728,6 +732,17 @@ export class Redo {
     } finally {
       database.close();
     }
+  }
+
+  /** The error of pages that no record explained. A rehearsal knows of none. */
+  redoMapError(database: AttachedDatabase): EseError | undefined {
+    return database.redoMap.error()?.at({ file: database.path });
+  }
+
+  /** Closes all files as they are. */
+  closeAll(): void {
+    for (const database of this.attached()) this.pagesChanged += database.pool?.pagesChanged ?? 0;
+    this.abandon();
   }
 
   /** Closes all files as they are, after a failure. */
