@@ -1,4 +1,5 @@
 import { type BufferPool, createBufferPool } from '../engine/buffer-pool.js';
+import type { HeaderFile } from '../engine/header-file.js';
 import {
   DATABASE_FORMAT_VERSION,
   DATABASE_STATE,
@@ -18,7 +19,6 @@ import type { FileHandle } from '../io/file-system.js';
 import type { RedoContext } from '../operations/redo-context.js';
 import { RedoMap } from '../operations/redo-map.js';
 import type { DeferReason } from './attach-decision.js';
-import type { HeaderFile } from './database-header-file.js';
 import type { RedoVersions } from './redo-versions.js';
 
 /** The format that a new database gets (chapter 1.9): 0x620,20,0, which every engine since Windows 8 reads. */

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { HeaderFile, openHeader } from '../engine/header-file.js';
 import type { AttachInfo } from '../format/attach-info.js';
 import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
 import { readDbtime } from '../format/dbtime.js';
@@ -14,7 +15,7 @@ import type { FileHandle } from '../io/file-system.js';
 import { applyMacro, applyRecord, changesPages } from '../operations/apply.js';
 import { applyExtend, applyShrink, applyTrim } from '../operations/file-size.js';
 import { decideAttach, type FoundDatabase, type LoggedAttach } from './attach-decision.js';
-import { findDatabase, HeaderFile, openHeader } from './database-header-file.js';
+import { findDatabase } from './database-header-file.js';
 import type { DatabaseMap } from './database-map.js';
 import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
