@@ -3,7 +3,6 @@
  * those of the layouts in `format/log-record-layout.ts`; bytes are hexadecimal; page images show their first
  * 16 bytes.
  */
-import type { DbmsParam } from '../format/dbms-param.js';
 import type { Lgpos } from '../format/ese-error.js';
 import type { LogRecord, LogRecordOf } from '../format/log-record.js';
 import type { EmptiedPage, LogField } from '../format/log-record-field.js';
@@ -12,16 +11,6 @@ import type { Logtime } from '../format/logtime.js';
 import { readReplaceDiff } from '../format/replace-diff.js';
 import type { Signature } from '../format/signature.js';
 import { lgposReport, signatureReport, timeReport } from './report-values.js';
-
-/** A value that JSON can hold, and 64-bit integers beyond the exact numbers of JavaScript. */
-type ExactValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | readonly ExactValue[]
-  | { readonly [name: string]: ExactValue };
 
 /** A value that `JSON.stringify` takes. */
 export type JsonValue =
@@ -53,93 +42,110 @@ const HEAD_BYTES = 16;
  * @throws EseError JET_errLogFileCorrupt or JET_errLogCorrupted if a variable field does not fit the record
  */
 export function logRecordReport(record: LogRecord, lgpos: Lgpos, fragments: number): LogRecordReport {
-  return toNumbers(exactReport(record, lgpos, fragments)) as LogRecordReport;
+  return JSON.parse(logRecordLine(record, lgpos, fragments)) as LogRecordReport;
 }
 
-/** The JSON form of a record as one line of text without its line feed, all integers exact. */
-export function logRecordLine(record: LogRecord, lgpos: Lgpos, fragments: number): string {
-  return toText(exactReport(record, lgpos, fragments));
-}
+/** The fields of a record type, each with the text in front of its value. */
+type FieldLabels = readonly (readonly [label: string, field: LogField<unknown>])[];
 
-function exactReport(record: LogRecord, lgpos: Lgpos, fragments: number): Record<string, ExactValue> {
-  const report: Record<string, ExactValue> = {
-    lgpos: lgposReport(lgpos),
-    lrtyp: record.name,
-    size: record.size,
-  };
-  if (fragments > 1) report.fragments = fragments;
+const labelsByType: FieldLabels[] = [];
+
+function fieldLabels(record: LogRecord): FieldLabels {
+  const known = labelsByType[record.lrtyp];
+  if (known !== undefined) return known;
   const layout: Record<string, LogField<unknown>> = LOG_RECORD_LAYOUTS[record.name];
-  for (const [name, field] of Object.entries(layout)) {
-    const value = fieldValue(record, field);
-    if (value !== undefined) report[field.jsonName ?? name] = value;
-  }
-  return report;
+  const labels = Object.entries(layout).map(
+    ([name, field]) => [`, "${field.jsonName ?? name}": `, field] as const,
+  );
+  labelsByType[record.lrtyp] = labels;
+  return labels;
 }
 
-function fieldValue(record: LogRecord, field: LogField<unknown>): ExactValue | undefined {
-  if (field.kind === 'u64') return record.view.getBigUint64(record.offset + (field.at ?? 0), true);
+/**
+ * The JSON form of a record as one line of ASCII text without its line feed, all integers exact.
+ *
+ * Parameters and errors are those of {@link logRecordReport}.
+ */
+export function logRecordLine(record: LogRecord, lgpos: Lgpos, fragments: number): string {
+  let line = `{"lgpos": "${lgposReport(lgpos)}", "lrtyp": "${record.name}", "size": ${record.size}`;
+  if (fragments > 1) line += `, "fragments": ${fragments}`;
+  for (const [label, field] of fieldLabels(record)) {
+    const value = fieldText(record, field);
+    if (value !== undefined) line += label + value;
+  }
+  return `${line}}`;
+}
+
+/** The value of a field as JSON; undefined if the record has none. */
+function fieldText(record: LogRecord, field: LogField<unknown>): string | undefined {
+  if (field.kind === 'u64') return unsignedText(record.view, record.offset + (field.at ?? 0));
   const value = field.read(record);
+  if (value === undefined) return field.kind === 'logtime' ? 'null' : undefined;
   switch (field.kind) {
     case 'lgpos':
-      return lgposReport(value as Lgpos);
+      return quoted(lgposReport(value as Lgpos));
     case 'logtime':
-      return timeReport(value as Logtime | undefined);
+      return jsonText(timeReport(value as Logtime));
     case 'signature':
-      return { ...signatureReport(value as Signature) };
-    case 'dbmsParam':
-      return { ...(value as DbmsParam) };
+      return jsonText(signatureReport(value as Signature));
     case 'hex':
-      return hex(value as Uint8Array);
+      return quoted(hex(value as Uint8Array));
     case 'head': {
       const bytes = value as Uint8Array;
-      return bytes.length === 0 ? undefined : hex(bytes.subarray(0, HEAD_BYTES));
+      return bytes.length === 0 ? undefined : quoted(hex(bytes.subarray(0, HEAD_BYTES)));
     }
     case 'path':
-      return [value as string];
+      return jsonText([value]);
     case 'diff':
-      return readReplaceDiff(record as LogRecordOf<'ReplaceD'>).map(({ ib, cbOld, data }) => ({
-        ib,
-        cbOld,
-        cbNew: data.length,
-        data: hex(data),
-      }));
+      return jsonText(
+        readReplaceDiff(record as LogRecordOf<'ReplaceD'>).map(({ ib, cbOld, data }) => ({
+          ib,
+          cbOld,
+          cbNew: data.length,
+          data: hex(data),
+        })),
+      );
     case 'emptiedPages':
-      return (value as readonly EmptiedPage[]).map((page) => ({
-        ...page,
-        dbtimeBefore: BigInt.asUintN(64, BigInt(page.dbtimeBefore)),
-      }));
+      return jsonText(
+        (value as readonly EmptiedPage[]).map((page) => ({
+          ...page,
+          dbtimeBefore: BigInt.asUintN(64, BigInt(page.dbtimeBefore)),
+        })),
+      );
     default:
-      return value as ExactValue | undefined;
+      return jsonText(value);
   }
+}
+
+/** The u64 at `offset` in decimal digits. */
+function unsignedText(view: DataView, offset: number): string {
+  const number = view.getUint32(offset + 4, true) * 2 ** 32 + view.getUint32(offset, true);
+  return Number.isSafeInteger(number) ? String(number) : view.getBigUint64(offset, true).toString();
 }
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
-function toNumbers(value: ExactValue): JsonValue {
-  if (typeof value === 'bigint') return Number(value);
-  if (value === null || typeof value !== 'object') return value;
-  if (isList(value)) return value.map(toNumbers);
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, toNumbers(one)]));
+function quoted(text: string): string {
+  return `"${text}"`;
 }
 
-function isList(value: ExactValue): value is readonly ExactValue[] {
-  return Array.isArray(value);
-}
-
-function toText(value: ExactValue): string {
-  if (typeof value === 'bigint') return value.toString();
+/** JSON of the values that fields hold, integers of any size among them. */
+function jsonText(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'bigint') return value.toString();
+  if (Array.isArray(value)) return `[${value.map(jsonText).join(', ')}]`;
   if (value === null || typeof value !== 'object') return asciiJson(value);
-  if (isList(value)) return `[${value.map(toText).join(', ')}]`;
-  const members = Object.entries(value).map(([name, one]) => `${asciiJson(name)}: ${toText(one)}`);
+  const members = Object.entries(value).map(([name, one]) => `${asciiJson(name)}: ${jsonText(one)}`);
   return `{${members.join(', ')}}`;
 }
 
+const NOT_ASCII = /[\u007f-\uffff]/g;
+
 /** JSON of a scalar in ASCII, so that a line means the same in every encoding. */
-function asciiJson(value: null | boolean | number | string): string {
+function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
-    /[\u007f-\uffff]/g,
+    NOT_ASCII,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
