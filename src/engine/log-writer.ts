@@ -89,6 +89,8 @@ export interface LogWriterOptions {
   readonly logBuffers?: number;
   /** Whether logs below the checkpoint are reused. Default: no. */
   readonly circular?: boolean;
+  /** Whether reserve logs are kept for the day on which the disk is full. Default: yes. */
+  readonly reserves?: boolean;
   /** Format of new log files; a stream never goes back to a lower one. */
   readonly version?: LogUpdateVersion;
   readonly parameters: LogStreamParameters;
@@ -193,7 +195,7 @@ export class LogWriter {
 
     this.#header = tail?.header ?? headerOfNewStream(environment);
     this.#csecLGFile = this.#header.csecLGFile;
-    this.#files.ensureReserves();
+    if (options.reserves !== false) this.#files.ensureReserves();
     if (tail !== undefined) {
       this.#firstIsec = this.#isec = this.#endIsec = tail.lastValidSegment + 1;
       this.#checksumLow = Number(BigInt.asIntN(32, tail.segmentsChecksum));
@@ -522,6 +524,7 @@ export class LogWriter {
 
   /** Makes the reserve logs that were used up, once there is room for them again. */
   #restoreReserves(): void {
+    if (this.#options.reserves === false) return;
     try {
       this.#files.ensureReserves();
       this.#isOnReserve = false;

@@ -589,6 +589,7 @@ function openWriter(recovery: Recovery, redo: Redo): LogWriter {
       pageSize: logPageSize(lastHeader),
       logFileKiB: logFileBytes(lastHeader) / 1024,
       version: lastHeader,
+      reserves: false,
       parameters: lastHeader.dbmsParam,
       attachments: () => attachInfos(redo),
       checkpoint: () => stream.checkpoint.checkpoint?.lgposCheckpoint ?? recovery.start?.lgpos ?? LGPOS_NONE,
