@@ -349,7 +349,7 @@ class Parser {
     this.scanForModifier(valid);
     if (text !== '') this.addPositional(token, stripQuote(text));
     if (this.modifier === null) {
-      if (this.tokens.some((later) => this.isHelpSwitch(later))) {
+      if (this.tokens.some((later) => this.isHelpSwitch(later) || later === '--help')) {
         return { kind: 'help', mode: this.mode, asked: true, long: this.readLongOnly() };
       }
       if (this.mode === 'c') throw new UsageError('Usage Error: Invalid mode.', ['write /cc or /cm']);

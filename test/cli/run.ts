@@ -47,7 +47,7 @@ export async function runProgram(
       stderrIsTerminal: options.stderrIsTerminal ?? false,
       out: (text) => {
         if (stdout.length >= (options.closeAfter ?? Number.POSITIVE_INFINITY)) throw new OutputClosed();
-        stdout += text;
+        stdout += typeof text === 'string' ? text : Buffer.from(text).toString('utf8');
       },
       err: (text) => {
         stderr += text;
