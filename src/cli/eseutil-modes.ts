@@ -39,6 +39,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   mp: async () => (await import('./eseutil/dump-flush-map.js')).dumpFlushMapMode,
   page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,
   k: async () => (await import('./eseutil/checksum.js')).checksumMode,
+  r: async () => (await import('./eseutil/recover.js')).recoverMode,
 };
 
 function modeKey(command: ModeCommand): string {

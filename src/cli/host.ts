@@ -5,8 +5,8 @@
 import { closeSync, existsSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isatty } from 'node:tty';
+import { type Environment, realEnvironment } from '../io/environment.js';
 import type { FileSystem } from '../io/file-system.js';
-import { nodeFileSystem } from '../io/node-file-system.js';
 
 /** The reader of our output has gone away (`| head`). */
 export class OutputClosed extends Error {}
@@ -24,6 +24,8 @@ export interface Terminal {
 }
 
 export interface CliHost {
+  /** Files, clock and randomness for what changes files. */
+  readonly environment: Environment;
   readonly fs: FileSystem;
   /** Milliseconds, for durations only. */
   now(): number;
@@ -130,8 +132,10 @@ function probe(path: string): 'file' | 'directory' | null {
 
 /** The process that we are. */
 export function nodeHost(): CliHost {
+  const environment = realEnvironment();
   return {
-    fs: nodeFileSystem,
+    environment,
+    fs: environment.fs,
     now: () => performance.now(),
     terminal: {
       stdinIsTerminal: isatty(0),

@@ -38,6 +38,10 @@ export interface ModeOutcome {
   readonly result: object | null;
   /** The error that ends the run, although there is a report. */
   readonly error?: EseError;
+  /** A positive JET code: `Operation completed successfully with 585 (…)`. It is among the warnings too. */
+  readonly warning?: WarningReport;
+  /** What was asked for was done, but something was lost by it (exit 4). */
+  readonly lost?: boolean;
   /** Ends with `Operation terminated unsuccessfully`: the input could not be read to its end. */
   readonly unsuccessful?: boolean;
 }

@@ -13,6 +13,7 @@ import {
   profileOf,
   successLine,
   unsuccessfulLine,
+  warningLine,
 } from './classic-text.js';
 import { jsonModeOf, loadMode } from './eseutil-modes.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
@@ -113,6 +114,7 @@ interface Ending {
   readonly result: object | null;
   readonly exit: number;
   readonly error?: ErrorReport;
+  readonly warning?: WarningReport;
   readonly unsuccessful: boolean;
 }
 
@@ -222,20 +224,23 @@ async function runToItsEnd(
 }
 
 function endingOf(outcome: ModeOutcome): Ending {
-  const { result, error } = outcome;
+  const { result, error, warning } = outcome;
   const unsuccessful = outcome.unsuccessful === true;
-  if (error === undefined) return { result, exit: unsuccessful ? EXIT.otherError : EXIT.done, unsuccessful };
+  if (error !== undefined) {
+    const exit = unsuccessful ? EXIT.otherError : exitCodeOfError(error);
+    return { result, exit, error: errorReport(error), unsuccessful };
+  }
   return {
     result,
-    exit: unsuccessful ? EXIT.otherError : exitCodeOfError(error),
-    error: errorReport(error),
+    exit: outcome.lost === true ? EXIT.doneWithLoss : EXIT.done,
+    ...(warning === undefined ? {} : { warning }),
     unsuccessful,
   };
 }
 
 function printEnd(text: TextOutput, ending: Ending, elapsedMs: number): void {
   text.line();
-  const { error } = ending;
+  const { error, warning } = ending;
   if (ending.unsuccessful || (error !== undefined && error.code === null)) {
     text.line();
     text.line(unsuccessfulLine(elapsedMs));
@@ -244,6 +249,8 @@ function printEnd(text: TextOutput, ending: Ending, elapsedMs: number): void {
     text.line();
     text.line(errorLine(error.code, error.name, placedMessage(error), elapsedMs));
     text.line();
+  } else if (warning !== undefined && warning.code !== null) {
+    text.line(warningLine(warning.code, warning.name, warning.message, elapsedMs));
   } else {
     text.line(successLine(elapsedMs));
   }

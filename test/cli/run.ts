@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { type CliHost, OutputClosed } from '../../src/cli/host.js';
 import { runEseutil } from '../../src/cli/run-eseutil.js';
-import { nodeFileSystem } from '../../src/io/node-file-system.js';
+import { realEnvironment } from '../../src/io/environment.js';
 
 /** What one run of a program left behind. */
 export interface CliRun {
@@ -38,8 +38,10 @@ export async function runProgram(
   let stdout = '';
   let stderr = '';
   const answers = [...(options.answers ?? [])];
+  const environment = realEnvironment();
   const host: CliHost = {
-    fs: nodeFileSystem,
+    environment,
+    fs: environment.fs,
     now: () => performance.now(),
     terminal: {
       stdinIsTerminal: options.stdinIsTerminal ?? false,

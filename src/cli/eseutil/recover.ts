@@ -1,0 +1,255 @@
+/** `/r`: soft recovery (format specification, chapters 6.1.5, 6.2.11 and 11.4.3). */
+
+import { join } from 'node:path';
+import { EseError } from '../../format/ese-error.js';
+import { CHECKPOINT_EXTENSIONS } from '../../io/log-file-names.js';
+import {
+  type DatabaseReport,
+  type RecoveryReport,
+  recoveryReport,
+  recoveryWarning,
+} from '../../maintenance/recovery-report.js';
+import type { DatabaseRelocation } from '../../recovery/database-map.js';
+import type { RecoveryEvent, RecoveryOptions, RecoveryResult } from '../../recovery/recover.js';
+import { decimalHex, hex } from '../classic-text.js';
+import {
+  forcedPageSize,
+  hasSwitch,
+  type Mode,
+  type ModeContext,
+  type ModeOutcome,
+  switchValue,
+} from '../mode.js';
+import type { ModeCommand } from '../slash-arguments.js';
+import { MissingArgument, meantPath } from '../typed-path.js';
+
+const CURRENT_DIRECTORY = '<current directory>';
+/** The colon of a drive letter must not part the two names of `/n`. */
+const RELOCATION_COLON_FROM = 2;
+
+export const recoverMode: Mode = {
+  heading: 'RECOVERY',
+  longRunning: true,
+  run: async (context) => {
+    const { command, host } = context;
+    if (command.positional === null) throw new MissingArgument('logfile base name');
+    refuseUnavailable(command);
+    printParameters(context, command.positional);
+    const { planRecovery, recover } = await import('../../recovery/recover.js');
+    let failure: RecoveryResult | undefined;
+    const isDryRun = command.long.has('dry-run');
+    const options = recoveryOptions(context, command.positional);
+    hintCheckpoint(context, options);
+    const bar =
+      isDryRun || hasSwitch(command, 'v') ? undefined : context.progress('Restore Status (% complete)');
+    try {
+      const result = isDryRun
+        ? await planRecovery(host.environment, options)
+        : await recover(host.environment, {
+            ...options,
+            onProgress: bar?.update,
+            onPlan: (plan) => printConsent(context, recoveryReport(plan)),
+            onFailure: (known) => {
+              failure = known;
+            },
+          });
+      bar?.complete();
+      return finished(context, result);
+    } catch (error) {
+      bar?.fail();
+      const report = failure === undefined ? null : recoveryReport(failure, true);
+      if (context.signal.aborted)
+        return { result: report, error: new EseError('JET_errInternalError', 'interrupted') };
+      if (!(error instanceof EseError)) throw error;
+      if (hasSwitch(command, 'v')) context.say(`ErrCond: ${error.code} (${error.name})`);
+      printAdvice(context, error, report);
+      return { result: report, error };
+    }
+  },
+};
+
+/** Switches that a later version has. To ignore them would be to do something else than what was asked. */
+function refuseUnavailable(command: ModeCommand): void {
+  const switches = [
+    ['k', '/k (shrink after recovery)'],
+    ['kf', '/kf (shrink after recovery)'],
+    ['p', '/p (reclaim leaked space)'],
+    ['e', '/e (begin a new log stream)'],
+  ] as const;
+  const found = switches.find(([name]) => hasSwitch(command, name))?.[1];
+  const name = found ?? (command.long.has('until') ? '--until' : undefined);
+  if (name === undefined) return;
+  throw new EseError('JET_errFeatureNotAvailable', `${name} is not available in this version`);
+}
+
+function relocations(command: ModeCommand): { typed: string; relocation: DatabaseRelocation }[] {
+  return command.switches.flatMap(({ name, value }) => {
+    if (name !== 'n' || value === null) return [];
+    const colon = value.indexOf(':', RELOCATION_COLON_FROM);
+    if (colon < 0) return [{ typed: value, relocation: { path: value } }];
+    return [
+      { typed: value, relocation: { path: value.slice(0, colon), loggedPath: value.slice(colon + 1) } },
+    ];
+  });
+}
+
+function printParameters({ command, say }: ModeContext, baseName: string): void {
+  const shown = (value: string | null | undefined) => value ?? CURRENT_DIRECTORY;
+  say(`    Logfile base name: ${baseName}`);
+  say(`            Log files: ${shown(switchValue(command, 'l'))}`);
+  say(`         System files: ${shown(switchValue(command, 's'))}`);
+  if (hasSwitch(command, 'd')) say(`   Database Directory: ${shown(switchValue(command, 'd'))}`);
+  for (const { relocation } of relocations(command)) {
+    const original =
+      relocation.loggedPath === undefined ? '' : `, Original Database Location: ${relocation.loggedPath}`;
+    say(`   New Database Location: ${relocation.path}${original}`);
+  }
+  if (hasSwitch(command, 'n*')) say('   Default Database Location: yes');
+  say();
+  say(command.long.has('dry-run') ? 'Planning soft recovery...' : 'Performing soft recovery...');
+}
+
+function recoveryOptions(context: ModeContext, baseName: string): RecoveryOptions {
+  const { command, host } = context;
+  const directory = (name: string) => meantPath(host, switchValue(command, name) ?? '.');
+  const logPath = directory('l');
+  if (host.probe(logPath) !== 'directory') {
+    throw new EseError('JET_errInvalidPath', 'the directory of the logs does not exist', { file: logPath });
+  }
+  const databasePath = hasSwitch(command, 'd') ? directory('d') : undefined;
+  if (databasePath !== undefined && host.probe(databasePath) !== 'directory') {
+    throw new EseError('JET_errInvalidPath', 'the directory of the databases does not exist', {
+      file: databasePath,
+    });
+  }
+  const generation = switchValue(command, 'u');
+  return {
+    baseName,
+    logPath,
+    systemPath: directory('s'),
+    databasePath,
+    relocations: relocations(command).map(({ relocation }) => ({
+      ...relocation,
+      path: meantPath(host, relocation.path),
+    })),
+    defaultLocations: hasSwitch(command, 'n*'),
+    allowLoggedPaths: command.long.has('allow-logged-paths'),
+    ignoreMissing: hasSwitch(command, 'i'),
+    deleteLogs: hasSwitch(command, 't'),
+    acceptLoss: hasSwitch(command, 'a'),
+    stopBeforeUndo:
+      generation === undefined
+        ? undefined
+        : { generation: generation === null ? undefined : Number(generation) },
+    pageSize: forcedPageSize(command),
+    signal: context.signal,
+    onEvent: hasSwitch(command, 'v') ? (event) => context.say(eventLine(event)) : undefined,
+  };
+}
+
+/** The checkpoint is sought in the system directory only, as the original does; people expect it beside the logs. */
+function hintCheckpoint(context: ModeContext, { baseName, logPath, systemPath }: RecoveryOptions): void {
+  const { fs } = context.host;
+  const holds = (directory: string) =>
+    CHECKPOINT_EXTENSIONS.some((extension) => fs.exists(join(directory, `${baseName}${extension}`)));
+  if (holds(systemPath) || !holds(logPath)) return;
+  context.complain(
+    `There is no checkpoint in the system directory, but one lies beside the logs: recovery begins with the oldest log. To use it add /s ${logPath}`,
+  );
+}
+
+function eventLine(event: RecoveryEvent): string {
+  switch (event.kind) {
+    case 'openCheckpoint':
+      return `OpenCheckp: ${event.path}`;
+    case 'openLog':
+      return `OpenLog: ${event.path} (generation ${decimalHex(event.generation)})`;
+    case 'missingLog':
+      return `MissingLog: generation ${decimalHex(event.generation)}`;
+    case 'beginUndo':
+      return 'BeginUndo';
+  }
+}
+
+/** What `/i` and `/a` give up, before the first write. */
+function printConsent({ command, say }: ModeContext, plan: RecoveryReport): void {
+  if (hasSwitch(command, 'i')) {
+    for (const database of plan.databases.filter(isIgnored)) {
+      say(`Database to be left out: ${database.path} (${database.reason ?? 'mismatch'})`);
+    }
+  }
+  if (plan.lost !== null) say(`Log generations to be lost: ${hex(plan.lost.low)}-${hex(plan.lost.high)}`);
+}
+
+function isIgnored({ action }: DatabaseReport): boolean {
+  return action === 'ignored';
+}
+
+function finished(context: ModeContext, result: RecoveryResult): ModeOutcome {
+  const { say, note } = context;
+  const report = recoveryReport(result);
+  say();
+  if (report.planned) printPlan(context, report);
+  else if (report.nothingToDo) say('Nothing to do: the log stream ended cleanly.');
+  for (const database of report.databases.filter(isIgnored)) {
+    const message = `Database ignored: ${database.path} (${database.reason ?? 'mismatch'})`;
+    say(message);
+    note({ code: null, name: 'DatabaseIgnored', message, file: database.path });
+  }
+  if (result.stopError !== undefined) return { result: report, error: new EseError(result.stopError) };
+  const warning = recoveryWarning(result);
+  if (warning === undefined || report.planned) return { result: report };
+  note(warning);
+  return { result: report, warning, lost: true };
+}
+
+function printPlan({ say }: ModeContext, plan: RecoveryReport): void {
+  if (plan.nothingToDo) {
+    say('Nothing would be done: the log stream ended cleanly.');
+    return;
+  }
+  say(`Generations to be replayed: ${hex(plan.range.low)}-${hex(plan.range.high)}`);
+  for (const { loggedPath, path, action, stateBefore } of plan.databases) {
+    say(`Database: ${loggedPath}`);
+    say(`      at: ${path} (${action}${stateBefore === null ? '' : `, now ${stateBefore}`})`);
+  }
+  if (plan.lost !== null) say(`Log generations to be lost: ${hex(plan.lost.low)}-${hex(plan.lost.high)}`);
+  say('Nothing was changed.');
+}
+
+/** What can be done about an error, in the words of the recipe. */
+function printAdvice({ say }: ModeContext, error: EseError, report: RecoveryReport | null): void {
+  const lines = adviceFor(error, report);
+  if (lines.length > 0) say();
+  for (const line of lines) say(line);
+}
+
+function adviceFor(error: EseError, report: RecoveryReport | null): string[] {
+  switch (error.name) {
+    case 'JET_errCommittedLogFilesMissing':
+    case 'JET_errCommittedLogFileCorrupt':
+      return [
+        'The databases can be made consistent without these logs: /a accepts the loss of what they hold.',
+      ];
+    case 'JET_errMissingLogFile':
+      return ['If the missing log cannot be found, /a may allow recovery with the loss of what it holds.'];
+    case 'JET_errAttachedDatabaseMismatch':
+      return [
+        ...(report?.databases ?? [])
+          .filter(({ reason }) => reason !== null)
+          .map(({ loggedPath, path, reason }) => `Database ${loggedPath}: ${reason}, sought as ${path}`),
+        'If the databases lie in another directory add /d <directory>; if one was moved, /n <new>:<old>.',
+        'To recover the other databases without these add /i.',
+      ];
+    case 'JET_errSoftRecoveryOnBackupDatabase':
+      return ['The database comes from a backup: use /cc with the directory of its restore.env.'];
+    case 'JET_errRequiredLogFilesMissing':
+    case 'JET_errMissingPreviousLogFile':
+    case 'JET_errLogFileCorrupt':
+      return [
+        'Restore the database from a backup; if there is none, /p repairs it with the loss of what is damaged.',
+      ];
+    default:
+      return [];
+  }
+}

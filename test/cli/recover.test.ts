@@ -1,0 +1,250 @@
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { eseutil, eseutilJson, temporaryFolder } from './run.js';
+
+const folder = temporaryFolder();
+let count = 0;
+
+function fresh(): string {
+  const path = join(folder, String(count++));
+  mkdirSync(path);
+  return path;
+}
+
+/** A copy of the log that begins with the creation of its database, and two empty folders. */
+function secedit(): { logs: string; system: string; databases: string } {
+  const root = fresh();
+  const places = { logs: join(root, 'logs'), system: join(root, 'sys'), databases: join(root, 'db') };
+  for (const place of Object.values(places)) mkdirSync(place);
+  copyFileSync(corpusPath('logs', 'secedit', 'edb.log'), join(places.logs, 'edb.log'));
+  return places;
+}
+
+function recoverySet(name: string): string {
+  const target = fresh();
+  for (const file of readdirSync(corpusPath('recovery', name))) {
+    if (/^SRU(?:[0-9A-F]{5})?\.(?:log|chk)$|^SRUDB\.(?:dat|jfm)$/.test(file)) {
+      cpSync(corpusPath('recovery', name, file), join(target, file));
+    }
+  }
+  return target;
+}
+
+function contents(directory: string): Record<string, string> {
+  return Object.fromEntries(
+    readdirSync(directory)
+      .sort()
+      .map((name) => [name, readFileSync(join(directory, name)).toString('base64')]),
+  );
+}
+
+describeWithCorpus('/r of the stream that creates its database', () => {
+  test('the database comes out clean and whole, and a second run changes nothing', async () => {
+    const { logs, system, databases } = secedit();
+    const argv = ['-r', 'edb', '-l', logs, '-s', system, '-d', databases];
+    const run = await eseutil(argv);
+    expect(run.exit).toBe(0);
+    expect(run.lines.slice(5, 12)).toEqual([
+      'Initiating RECOVERY mode...',
+      '    Logfile base name: edb',
+      `            Log files: ${logs}`,
+      `         System files: ${system}`,
+      `   Database Directory: ${databases}`,
+      '',
+      'Performing soft recovery...',
+    ]);
+    expect(run.stdout).toMatch(/\nOperation completed successfully in \d+\.\d+ seconds\.\n\n$/);
+    const database = join(databases, 'secedit.sdb');
+    expect((await eseutil(['-mh', database])).lines).toContain('            State: Clean Shutdown');
+    expect((await eseutil(['-k', database])).exit).toBe(0);
+    expect((await eseutilJson(['-ms', database, '-l'])).result).toMatchObject({ leaked: 0 });
+
+    const before = readFileSync(database);
+    const again = await eseutil(argv);
+    expect(again.exit).toBe(0);
+    expect(again.lines).toContain('Nothing to do: the log stream ended cleanly.');
+    expect(readFileSync(database).equals(before)).toBe(true);
+    expect(await eseutilJson(argv)).toMatchObject({ exit: 0, result: { nothingToDo: true, databases: [] } });
+  });
+
+  test('JSON has the form of the specification', async () => {
+    const { logs, system, databases } = secedit();
+    const document = await eseutilJson(['-r', 'edb', '-l', logs, '-s', system, '-d', databases]);
+    expect(document).toMatchObject({
+      mode: 'recovery',
+      file: 'edb',
+      ok: true,
+      exit: 0,
+      warnings: [],
+      result: {
+        baseName: 'edb',
+        logPath: logs,
+        systemPath: system,
+        databaseDirectory: databases,
+        planned: false,
+        nothingToDo: false,
+        checkpoint: null,
+        range: { low: 1, high: 1 },
+        stoppedBeforeUndo: false,
+        records: 2573,
+        databases: [
+          {
+            path: join(databases, 'secedit.sdb'),
+            loggedPath: 'C:\\WINDOWS\\Security\\Database\\secedit.sdb',
+            dbid: 1,
+            signDb: { random: 2083253101 },
+            action: 'created',
+            reason: null,
+            stateAfter: 'Clean Shutdown',
+          },
+        ],
+        logsDeleted: null,
+        lost: null,
+        logs: [{ name: 'edb.log', generation: 1, current: true, status: 'ok' }],
+      },
+    });
+  });
+
+  test('--dry-run changes no byte anywhere', async () => {
+    const { logs, system, databases } = secedit();
+    const before = contents(logs);
+    const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-d', databases, '--dry-run']);
+    expect(run.exit).toBe(0);
+    expect(run.lines).toContain('Planning soft recovery...');
+    expect(run.lines).toContain('Database: C:\\WINDOWS\\Security\\Database\\secedit.sdb');
+    expect(run.lines).toContain('Nothing was changed.');
+    expect(contents(logs)).toEqual(before);
+    expect([readdirSync(system), readdirSync(databases)]).toEqual([[], []]);
+  });
+
+  test('the bar of recovery, and /v in its place', async () => {
+    const one = secedit();
+    const bar = await eseutil([
+      '-r',
+      'edb',
+      '-l',
+      one.logs,
+      '-s',
+      one.system,
+      '-d',
+      one.databases,
+      '--progress=always',
+    ]);
+    expect(bar.stdout).toContain(`${' '.repeat(21)}Restore Status (% complete)\n`);
+    expect(bar.stdout).toContain(`          ${'.'.repeat(51)}\n\n`);
+    const two = secedit();
+    const verbose = await eseutil(['-r', 'edb', '-l', two.logs, '-s', two.system, '-d', two.databases, '-v']);
+    expect(verbose.lines).toContain(`OpenLog: ${join(two.logs, 'edb.log')} (generation 1 (0x1))`);
+    expect(verbose.lines).toContain('BeginUndo');
+    expect(verbose.stdout).not.toContain('% complete');
+  });
+
+  test('/n names the new place of the database', async () => {
+    const { logs, system, databases } = secedit();
+    const place = join(databases, 'moved.sdb');
+    const old = 'C:\\WINDOWS\\Security\\Database\\secedit.sdb';
+    const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-n', `${place}:${old}`]);
+    expect(run.exit).toBe(0);
+    expect(run.lines).toContain(`   New Database Location: ${place}, Original Database Location: ${old}`);
+    expect(readdirSync(databases)).toEqual(['moved.sdb']);
+  });
+
+  test('/u stops before undo: its error line, but exit 0 and ok', async () => {
+    const { logs, system, databases } = secedit();
+    const argv = ['-r', 'edb', '-l', logs, '-s', system, '-d', databases, '-u'];
+    const run = await eseutil(argv);
+    expect(run.exit).toBe(0);
+    expect(run.stdout).toMatch(/Operation terminated with error -5(?:79|84) \(JET_errRecoveredWithoutUndo/);
+    const other = secedit();
+    const document = await eseutilJson([
+      '-r',
+      'edb',
+      '-l',
+      other.logs,
+      '-s',
+      other.system,
+      '-d',
+      other.databases,
+      '-u',
+    ]);
+    expect(document).toMatchObject({ ok: true, exit: 0, result: { stoppedBeforeUndo: true } });
+    expect(document).not.toHaveProperty('error');
+  });
+});
+
+describeWithCorpus('/r of recovery sets', () => {
+  test('a dirty database becomes clean', async () => {
+    const set = recoverySet('srum-dirty');
+    const run = await eseutil(['-r', 'SRU', '-l', set, '-s', set, '-d', set]);
+    expect(run.exit).toBe(0);
+    expect((await eseutil(['-mh', join(set, 'SRUDB.dat')])).lines).toContain(
+      '            State: Clean Shutdown',
+    );
+  });
+
+  test('a missing database: -1216 with advice and nothing written; /i goes on without it', async () => {
+    const set = recoverySet('srum-dirty');
+    rmSync(join(set, 'SRUDB.dat'));
+    const before = contents(set);
+    const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set];
+    const run = await eseutil(argv);
+    expect(run.exit).toBe(2);
+    expect(run.stdout).toContain('error -1216 (JET_errAttachedDatabaseMismatch, ');
+    expect(run.stdout).toContain('To recover the other databases without these add /i.');
+    expect(contents(set)).toEqual(before);
+    const ignored = await eseutilJson([...argv, '-i']);
+    expect(ignored).toMatchObject({ ok: true, exit: 0, warnings: [{ code: null, name: 'DatabaseIgnored' }] });
+    expect(ignored.result).toMatchObject({ databases: [{ action: 'ignored', reason: 'missing' }] });
+  });
+
+  test('a missing required log: the error, the advice, nothing written', async () => {
+    const set = recoverySet('srum-dirty');
+    for (const name of ['SRU00051.log', 'SRU.log']) rmSync(join(set, name));
+    const before = contents(set);
+    const run = await eseutil(['-r', 'SRU', '-l', set, '-s', set, '-d', set]);
+    expect(run.exit).toBe(2);
+    expect(run.stdout).toContain('error -509 (JET_errMissingPreviousLogFile, ');
+    expect(contents(set)).toEqual(before);
+
+    rmSync(join(set, 'SRU.chk'));
+    const unaided = await eseutil(['-r', 'SRU', '-l', set, '-s', set, '-d', set]);
+    expect(unaided.exit).toBe(2);
+    expect(unaided.stdout).toContain('error -543 (JET_errRequiredLogFilesMissing, ');
+    expect(unaided.stdout).toContain('Restore the database from a backup; if there is none, /p repairs it');
+  });
+
+  test('a hint where the checkpoint lies beside the logs and not in the system directory', async () => {
+    const set = recoverySet('srum-clean');
+    const system = fresh();
+    const run = await eseutil(['-r', 'SRU', '-l', set, '-s', system, '-d', set, '--dry-run']);
+    expect(run.stderr).toContain(`To use it add /s ${set}`);
+  });
+});
+
+describeWithCorpus('/r is refused before anything is opened', () => {
+  test('no logs, no directory, no base name', async () => {
+    const empty = fresh();
+    const none = await eseutil(['-r', 'E00', '-l', empty, '-s', empty]);
+    expect(none.exit).toBe(2);
+    expect(none.stdout).toContain('error -528 (JET_errMissingLogFile, ');
+    expect(readdirSync(empty)).toEqual([]);
+    const nowhere = await eseutil(['/r', 'E00', '/l', '/nodir']);
+    expect(nowhere.exit).toBe(3);
+    expect(nowhere.stdout).toMatch(/error -1023 \(JET_errInvalidPath, .*: \/nodir\)/);
+    const nameless = await eseutil(['-r']);
+    expect(nameless.exit).toBe(1);
+    expect(nameless.lines).toContain('Usage Error: Missing logfile base name specification.');
+  });
+
+  test('what this version cannot do is not ignored', async () => {
+    const { logs, system, databases } = secedit();
+    for (const extra of [['-p', 'a.edb'], ['-k', 'a.edb'], ['-e'], ['--until', '1,2,3']]) {
+      const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-d', databases, ...extra]);
+      expect(run.exit).toBe(3);
+      expect(run.stdout).toContain('error -1001 (JET_errFeatureNotAvailable, ');
+      expect(readdirSync(databases)).toEqual([]);
+    }
+  });
+});
