@@ -211,8 +211,8 @@ describeWithCorpus('/r of recovery sets', () => {
     rmSync(join(set, 'SRU.chk'));
     const unaided = await eseutil(['-r', 'SRU', '-l', set, '-s', set, '-d', set]);
     expect(unaided.exit).toBe(2);
-    expect(unaided.stdout).toContain('error -543 (JET_errRequiredLogFilesMissing, ');
-    expect(unaided.stdout).toContain('Restore the database from a backup; if there is none, /p repairs it');
+    expect(unaided.stdout).toContain('error -528 (JET_errMissingLogFile, ');
+    expect(unaided.stdout).toContain('/a may allow recovery with the loss of what it holds.');
   });
 
   test('a hint where the checkpoint lies beside the logs and not in the system directory', async () => {
