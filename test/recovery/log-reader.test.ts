@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { formatLgpos } from '../../src/format/ese-error.js';
 import { formatLogVersion, isLogHeaderPaddingZero, type LogHeader } from '../../src/format/log-header.js';
 import { logRecordName } from '../../src/format/log-record-type.js';
 import { readSegmentHeader } from '../../src/format/log-segment.js';
@@ -125,12 +126,14 @@ describeWithCorpus('the logs of the recovery sets', () => {
       const histogram: Record<string, number> = {};
       const places: [string, string][] = [];
       const dbEvents: unknown[] = [];
+      const stamps: bigint[] = [];
       for (const { lgpos, fragments, record } of log.records()) {
         summary.records += 1;
         summary.bytes += record.size;
         if (fragments > 1) summary.fragmented += 1;
         histogram[record.name] = (histogram[record.name] ?? 0) + 1;
         places.push([lgposReport(lgpos), record.name]);
+        if ('dbtimeBefore' in record) stamps.push(record.view.getBigUint64(record.offset + 8, true));
         if (DB_EVENTS.includes(record.name)) {
           const report = logRecordReport(record, lgpos, fragments);
           dbEvents.push([report.lgpos, report.lrtyp, report.path ?? null, report.dbid ?? null]);
@@ -148,6 +151,9 @@ describeWithCorpus('the logs of the recovery sets', () => {
         facts.summary.last,
       ]);
       expect(dbEvents).toEqual(facts.summary.dbEvents);
+      stamps.sort((a, b) => Number(a - b));
+      const range = stamps.length === 0 ? null : [Number(stamps.at(0)), Number(stamps.at(-1))];
+      expect(range).toEqual(facts.summary.dbtimeRange);
     } finally {
       log.close();
     }
@@ -218,5 +224,62 @@ describeWithCorpus('the log of secedit', () => {
     expect(lines.length).toBe(2573);
     expect(lines).toEqual(facts);
     expect(reports).toEqual(facts.map((line) => JSON.parse(line)));
+  });
+});
+
+describeWithCorpus('restarts and recoveries by Windows', () => {
+  /** `name at position` of every record that tells about a start, an end or a recovery, and of those behind it. */
+  function lifeOf(path: string, names: readonly string[]): string[] {
+    const log = openLog(nodeFileSystem, path);
+    const found: string[] = [];
+    for (const { record, lgpos } of log.records()) {
+      if (names.includes(record.name)) found.push(`${record.name} ${formatLgpos(lgpos)}`);
+    }
+    log.close();
+    return found;
+  }
+
+  it('have the positions of format specification, chapter 12.3.3', () => {
+    const names = ['Init2', 'AttachDB', 'RecoveryUndo2', 'ShutDownMark', 'RecoveryQuit2'];
+    const path = corpusPath('recovery', 'srum-dirty', 'SRU00050.log');
+    expect(lifeOf(path, names).slice(-6)).toEqual([
+      'AttachDB 50,8,268',
+      'RecoveryUndo2 50,9,0',
+      'ShutDownMark 50,9,31',
+      'RecoveryQuit2 50,A,0',
+      'Init2 50,B,0',
+      'AttachDB 50,B,268',
+    ]);
+  });
+
+  it('refer to each other by the positions of the writer', () => {
+    const log = openLog(nodeFileSystem, corpusPath('recovery', 'srum-clean', 'SRU00003.log'));
+    const quits: unknown[] = [];
+    for (const { record } of log.records()) {
+      if (record.name === 'RecoveryQuit2') {
+        quits.push([formatLgpos(record.lgposRecoveryUndo), formatLgpos(record.lgposRedoFrom), record.fHard]);
+      }
+      if (record.name === 'AttachDB') quits.push(formatLgpos(record.lgposConsistent));
+    }
+    log.close();
+    expect(quits).toEqual([['3,1,0', '1,1,0', 0], '3,2,C9', '3,5,36']);
+  });
+
+  it('go on behind the old end of the log, as the recovery of a clean stream did (chapter 12.3.5)', () => {
+    const before = corpusPath('recovery', 'srum-clean', 'SRU.log');
+    const after = corpusPath('recovery', 'srum-clean', 'SRU.log.after-windows-r');
+    expect(lifeOf(after, ['Init2', 'ShutDownMark', 'NOP2', 'Term2']).slice(-5)).toEqual([
+      'Term2 9,7,0',
+      'Init2 9,7,42',
+      'ShutDownMark 9,8,268',
+      'NOP2 9,8,269',
+      'Term2 9,9,0',
+    ]);
+    const unchanged = (path: string): Buffer => readFileSync(path).subarray(4096, 8 * 4096);
+    expect(unchanged(after).equals(unchanged(before))).toBe(true);
+    const log = openLog(nodeFileSystem, after);
+    expect(log.verify()).toMatchObject({ validSegments: 9, shadowSegments: 1, damage: undefined });
+    expect(findLastRecord(log)).toMatchObject({ isQuit: true, lgpos: { generation: 9, isec: 9, ib: 0 } });
+    log.close();
   });
 });
