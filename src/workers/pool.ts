@@ -42,7 +42,7 @@ export interface RangeJob<Input, Result> {
   readonly input: Input;
   /** Rough time of the whole job in one thread, in milliseconds; short jobs start no workers. */
   readonly estimateMs: number;
-  /** How long to rest after a range, in milliseconds, given the ranges done; with it the job stays in the calling thread. */
+  /** How long to rest between ranges, in milliseconds, given the ranges done; with it the job stays in the calling thread. */
   readonly restMs?: ((rangesDone: number) => number) | undefined;
 }
 
@@ -112,9 +112,10 @@ async function runOwnShare<Input, Result>(
       for (range = takeRange(control, rangeCount); range >= 0; range = takeRange(control, rangeCount)) {
         task.runRange(range);
         rangeIsDone(control);
-        const restMs = job.restMs?.(rangesDone(control)) ?? 0;
+        const done = rangesDone(control);
+        const restMs = done < rangeCount ? (job.restMs?.(done) ?? 0) : 0;
         if (restMs <= 0 && performance.now() - yieldedAt < YIELD_MS) continue;
-        onProgress?.(rangesDone(control), rangeCount);
+        onProgress?.(done, rangeCount);
         await (restMs > 0 ? setTimeout(restMs, undefined, signal && { signal }) : setImmediate());
         yieldedAt = performance.now();
       }
