@@ -15,7 +15,7 @@
  */
 import { EseError } from './ese-error.js';
 
-export const COMPRESSION_SCHEME = {
+const COMPRESSION_SCHEME = {
   sevenBitAscii: 1,
   sevenBitUnicode: 2,
   xpress: 3,
@@ -47,7 +47,7 @@ function corrupt(detail: string): EseError {
 }
 
 /** The scheme number in a compressed value's first byte, 0 for an empty value. */
-export function compressionScheme(bytes: Uint8Array, start: number, end: number): number {
+function compressionScheme(bytes: Uint8Array, start: number, end: number): number {
   return start < end ? (bytes[start] ?? 0) >> SCHEME_SHIFT : 0;
 }
 

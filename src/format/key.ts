@@ -47,7 +47,7 @@ const PREFIX_NULL_HIGH = 0xc0;
 /** Limit of a key whose index row names none (chapter 3.4.1). */
 export const KEY_MOST_DEFAULT = 255;
 /** Largest limit of any page size. */
-export const KEY_MOST = 2000;
+const KEY_MOST = 2000;
 const INDEX_SEGMENTS_MOST = 16;
 
 /** LCMapFlags of the one Unicode mode that needs no weight tables (chapter 3.4.5, 5). */

@@ -21,7 +21,8 @@ export interface Lid {
 }
 
 const LID_TOP_BIT = 0x80000000;
-const LID_32_MOST = 0x7ffffeff;
+/** Highest 32-bit id. */
+export const LID_32_MOST = 0x7ffffeff;
 const LID_64_HIGH_MOST = 0x80fffffe;
 const LID_64_LEAST: Lid = { high: 0x80000000, low: 0x80000001 };
 
@@ -38,7 +39,7 @@ const SMALL_PAGE_CHUNK_OVERHEAD = 82;
 const CHUNK_SIZE_16K = 4050;
 const CHUNK_SIZE_32K = 8150;
 
-export function isLid64(lid: Readonly<Lid>): boolean {
+function isLid64(lid: Readonly<Lid>): boolean {
   return lid.high !== 0;
 }
 
@@ -77,6 +78,21 @@ export function readLid(bytes: Uint8Array, start: number, end: number, into: Lid
   if (!isValidLid(into) || (length === 8 && into.high < LID_TOP_BIT)) {
     throw new EseError('JET_errLVCorrupted', `${formatLid(into)} is no long-value id`);
   }
+}
+
+/** The id as a record holds it: 4 or 8 bytes. */
+export function encodeLid(lid: Readonly<Lid>): Uint8Array {
+  const bytes = new Uint8Array(isLid64(lid) ? 8 : 4);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, lid.low, true);
+  if (bytes.length === 8) view.setUint32(4, lid.high, true);
+  return bytes;
+}
+
+/** The id behind `lid`; 64-bit ids go on in their own range (chapter 3.3.1). */
+export function nextLid(lid: Readonly<Lid>): Lid {
+  const low = (lid.low + 1) >>> 0;
+  return { low, high: low === 0 ? lid.high + 1 : lid.high };
 }
 
 /** The key of the root of `lid`, or of its chunk at `offset` (bytes from the start of the value). */
@@ -140,6 +156,16 @@ export function decodeLongValueRoot(bytes: Uint8Array, start: number, end: numbe
     size: u32Little(bytes, start + 4),
     encrypted: length > ROOT_BYTES && ((bytes[start + ROOT_BYTES] ?? 0) & ROOT_FLAG_ENCRYPTED) !== 0,
   };
+}
+
+/** Encodes the data of a root node. */
+export function encodeLongValueRoot({ referenceCount, size, encrypted }: LongValueRoot): Uint8Array {
+  const bytes = new Uint8Array(encrypted ? ROOT_BYTES + 1 : ROOT_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, referenceCount, true);
+  view.setUint32(4, size, true);
+  if (encrypted) bytes[ROOT_BYTES] = ROOT_FLAG_ENCRYPTED;
+  return bytes;
 }
 
 /** Bytes of a full chunk: the table's `LVChunkMax` if its catalog row has one, else by page size. */
