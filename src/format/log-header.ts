@@ -77,8 +77,8 @@ export const LOG_FLAG = { reserve: 0x01, circular: 0x02, circularBefore: 0x04 } 
 /** Segment formats: 8.4000 has segments with ECC, 7.3704 the older checksum records (chapter 4.3). */
 export const LOG_MAJOR = 8;
 export const LOG_MINOR = 4000;
-export const LOG_MAJOR_7 = 7;
-export const LOG_MINOR_7 = 3704;
+const LOG_MAJOR_7 = 7;
+const LOG_MINOR_7 = 3704;
 /** The highest update-majors of both that are documented (chapter 4.3). */
 const UPDATE_MAJOR_MAX = 130;
 const UPDATE_MAJOR_MAX_7 = 17;

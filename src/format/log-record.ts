@@ -2,11 +2,11 @@
  * One decoded log record: a typed view over its bytes (format specification, chapter 4.5-4.6). Nothing is
  * copied and no field is read before it is asked for, so a view is as cheap as the fields that are used.
  */
-import { EseError, type Lgpos } from './ese-error.js';
+import { EseError } from './ese-error.js';
 import type { BytesField, FieldsOf, LogField, RecordBytes } from './log-record-field.js';
 import { LOG_RECORD_LAYOUTS } from './log-record-layout.js';
 import { logRecordSize } from './log-record-size.js';
-import { type LogRecordName, LRTYP, logRecordName } from './log-record-type.js';
+import { type LogRecordName, LRTYP, LRTYP_COUNT, logRecordName } from './log-record-type.js';
 
 type Layouts = typeof LOG_RECORD_LAYOUTS;
 type BytesFieldName<L> = { [K in keyof L]: L[K] extends BytesField ? K : never }[keyof L] & string;
@@ -33,12 +33,19 @@ interface RecordViewType {
   new (bytes: Uint8Array, view: DataView, offset: number, size: number): RecordBytes;
 }
 
-/** View type and least size by record type. */
-const VIEW_TYPES: (RecordViewType | undefined)[] = [];
-const LEAST_SIZES: number[] = [];
-for (const name of Object.keys(LOG_RECORD_LAYOUTS) as LogRecordName[]) {
-  VIEW_TYPES[LRTYP[name]] = defineView(name);
-  LEAST_SIZES[LRTYP[name]] = leastSize(name);
+/** View type and least size by record type, made when the first record of the type is met. */
+const viewTypes = new Array<RecordViewType | undefined>(LRTYP_COUNT).fill(undefined);
+const leastSizes = new Uint16Array(LRTYP_COUNT);
+
+function prepareType(lrtyp: number): RecordViewType {
+  const name = logRecordName(lrtyp);
+  if (name === undefined) {
+    throw new EseError('JET_errLogFileCorrupt', `log record type ${lrtyp} does not exist`);
+  }
+  const View = defineView(name);
+  viewTypes[lrtyp] = View;
+  leastSizes[lrtyp] = leastSize(name);
+  return View;
 }
 
 function layoutFields(name: LogRecordName): [string, LogField<unknown>][] {
@@ -99,10 +106,8 @@ function leastSize(name: LogRecordName): number {
  */
 export function logRecordView(bytes: Uint8Array, view: DataView, offset: number, size: number): LogRecord {
   const lrtyp = bytes[offset] ?? 0;
-  const View = VIEW_TYPES[lrtyp];
-  if (View === undefined)
-    throw new EseError('JET_errLogFileCorrupt', `log record type ${lrtyp} does not exist`);
-  if (size < (LEAST_SIZES[lrtyp] ?? 0)) {
+  const View = viewTypes[lrtyp] ?? prepareType(lrtyp);
+  if (size < (leastSizes[lrtyp] ?? 0)) {
     throw new EseError(
       'JET_errLogFileCorrupt',
       `a ${logRecordName(lrtyp)} record of ${size} bytes is too short for its fields`,
@@ -154,11 +159,4 @@ export function commitContext(record: LogRecordOf<'CommitCtx'>, version: LogUpda
   const flags = payload[0];
   if (flags === undefined) throw new EseError('JET_errLogFileCorrupt', 'a CommitCtx record has no flags');
   return { flags, context: payload.subarray(1) };
-}
-
-/** Where a record stands in its stream; see the position rule of `log-record-cursor.ts`. */
-export interface LogRecordPlace {
-  readonly lgpos: Lgpos;
-  /** Pieces that the record was cut into at segment ends; 1 if it was not cut. */
-  readonly fragments: number;
 }

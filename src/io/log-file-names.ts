@@ -22,7 +22,7 @@ export const CHECKPOINT_EXTENSIONS: readonly string[] = ['.chk', '.jcp'];
 
 /** Digits of the generation in a name: 8, or 5 up to generation 0xFFFFF. */
 export type LogDigits = 5 | 8;
-export const GENERATION_5_DIGITS_MAX = 0xfffff;
+const GENERATION_5_DIGITS_MAX = 0xfffff;
 
 /** What the name of a file of a log stream says. */
 export interface LogFileName {

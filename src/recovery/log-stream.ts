@@ -197,16 +197,16 @@ function isContinued({ header, problem }: LogCheck): boolean {
 }
 
 /** Checks one log, and against the one before it if that is given. */
-export function checkLog(
+function checkLog(
   fs: FileSystem,
   entry: LogFileEntry,
   previous: LogCheck | undefined,
-  kernel?: ChecksumKernel,
+  kernel: ChecksumKernel,
 ): LogCheck {
   const unread = { entry, header: undefined, scan: undefined, versionBackwards: false };
   let log: LogReader;
   try {
-    log = openLog(fs, entry.path, kernel === undefined ? {} : { kernel });
+    log = openLog(fs, entry.path, { kernel });
   } catch (error) {
     if (!(error instanceof EseError)) throw error;
     return { ...unread, problem: { kind: isOpenError(error) ? 'cannotOpen' : 'badHeader', error } };
