@@ -7,7 +7,7 @@ import type { JetErrorName } from '../format/jet-errors.js';
 import { LGPOS_NONE } from '../format/lgpos.js';
 import { type LogHeader, logFileBytes, logPageSize } from '../format/log-header.js';
 import { LRTYP } from '../format/log-record-type.js';
-import { logtimeOf } from '../format/logtime.js';
+import { type Logtime, logtimeOf } from '../format/logtime.js';
 import type { Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { FileSystem, LockRole } from '../io/file-system.js';
@@ -395,6 +395,8 @@ function isLogFault({ name }: EseError): boolean {
 /** The checks at the end of redo, before undo (chapter 5.3.7, step 1). */
 function checkEnd(recovery: Recovery, redo: Redo): void {
   const { options, cut } = recovery;
+  // Stopped on the way: the rest is still to come.
+  if (options.stopBeforeUndo?.generation !== undefined) return;
   const last = redo.lastHeader?.generation ?? 0;
   for (const database of redo.attached()) {
     const { genMaxRequired, path } = database;
@@ -425,7 +427,6 @@ function checkEnd(recovery: Recovery, redo: Redo): void {
   const endsWithMark = redo.lastRecord?.lrtyp === LRTYP.ShutDownMark;
   for (const { reason, path, loggedPath } of left) {
     if (options.ignoreMissing === true || (reason === 'future' && endsWithMark)) continue;
-    if (options.stopBeforeUndo?.generation !== undefined) continue;
     if (reason === 'accessDenied') throw new EseError('JET_errAccessDenied', undefined, { file: path });
     throw new EseError('JET_errAttachedDatabaseMismatch', describeDeferral(reason, loggedPath), {
       file: path,
@@ -444,18 +445,23 @@ function describeDeferral(reason: string, loggedPath: string): string {
   }
 }
 
-/** The last generation that a database names must be the very log that it saw (chapter 5.3.2). */
+/** The last generations that a database names must be the very logs that it saw (chapter 5.3.2). */
 function checkLastTime(database: AttachedDatabase, redo: Redo, options: RecoveryOptions): void {
-  const { genMaxRequired, genMaxCommitted, timeMaxRequired, timeMaxCommitted } = database;
   if (options.acceptLoss === true) return;
-  const stored = timeMaxRequired ?? (genMaxRequired === genMaxCommitted ? timeMaxCommitted : undefined);
-  const header = redo.headers.get(genMaxRequired);
-  if (stored === undefined || header === undefined || logtimesEqual(stored, header.tmCreate)) return;
-  throw new EseError(
-    'JET_errRequiredLogFilesMissing',
-    `the log of generation ${genMaxRequired} is another one than the database requires`,
-    { file: database.path },
-  );
+  const { genMaxRequired, genMaxCommitted, timeMaxRequired, timeMaxCommitted } = database;
+  const named: readonly (readonly [generation: number, time: Logtime | undefined])[] = [
+    [genMaxRequired, timeMaxRequired],
+    [genMaxCommitted, timeMaxCommitted],
+  ];
+  for (const [generation, time] of named) {
+    const header = redo.headers.get(generation);
+    if (time === undefined || header === undefined || logtimesEqual(time, header.tmCreate)) continue;
+    throw new EseError(
+      'JET_errRequiredLogFilesMissing',
+      `the log of generation ${generation} is another one than the database requires`,
+      { file: database.path },
+    );
+  }
 }
 
 /** Leaves the databases as far as redo went: dirty, and with correct headers (chapter 5.3.7, step 2). */
@@ -472,14 +478,18 @@ function stopBeforeUndo(recovery: Recovery): void {
     .map(({ lgposStart }) => lgposStart);
   const end = recovery.ended ?? LGPOS_NONE;
   const attached = redo.attached();
-  const mayAdvance = redo.deferred().length === 0 && attached.every(({ redoMap }) => redoMap.size === 0);
+  for (const database of attached) database.flush();
+  // What could not be written yet belongs to open transactions; redo still has to come back to it.
+  const isAllWritten = open.length > 0 || attached.every(({ pool }) => pool?.dirtyPages === 0);
+  const isAllKnown = redo.deferred().length === 0 && attached.every(({ redoMap }) => redoMap.size === 0);
+  const lgpos = lowestLgpos(end, open);
+  const mayAdvance = isAllWritten && isAllKnown;
   for (const database of attached) {
-    database.flush();
     database.requireGeneration(end.generation);
+    if (mayAdvance) database.advanceTo(lgpos.generation);
     database.headerFile.write();
   }
-  if (mayAdvance && attached.every((database) => database.pool?.dirtyPages === 0 || open.length > 0)) {
-    const lgpos = lowestLgpos(end, open);
+  if (mayAdvance) {
     checkpointWriter(recovery).update({
       lgposCheckpoint: lgpos,
       attachments: attachInfos(redo).filter(({ lgposAttach }) => compareLgpos(lgposAttach, lgpos) < 0),

@@ -154,6 +154,19 @@ export class AttachedDatabase {
     if (Object.keys(changes).length > 0) this.headerFile.change(changes);
   }
 
+  /** The checkpoint moves to `generation`: earlier logs are not required any more. */
+  advanceTo(generation: number): void {
+    const { genMinRequired, genMinConsistent, lgposAttach } = this.header;
+    const lowest = Math.max(generation, lgposAttach.generation);
+    if (lowest <= genMinRequired) return;
+    this.headerFile.change({
+      genMinRequired: lowest,
+      genMinConsistent: Math.max(lowest, genMinConsistent),
+      genPreRedoMinRequired: 0,
+      genPreRedoMinConsistent: 0,
+    });
+  }
+
   /** The header as an attachment leaves it (chapter 5.2.6): dirty, with the generations that it needs. */
   markAttached(attach: { lgpos: Lgpos; isNew: boolean; signLog: Signature; generationRedo: number }): void {
     const { lgpos, isNew, signLog, generationRedo } = attach;

@@ -673,7 +673,7 @@ export class Redo {
     const { dbid, path, loggedPath, signDb, reason } = database;
     const header = found?.kind === 'found' ? found.header : undefined;
     const known = this.outcomes.find((one) =>
-      path === undefined ? one.loggedPath === loggedPath : one.path === path,
+      path === undefined ? signaturesEqual(one.signDb, signDb) : one.path === path,
     );
     if (known !== undefined) {
       known.reason = reason;
