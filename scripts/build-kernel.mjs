@@ -16,7 +16,9 @@ const modified = (file) => statSync(`${root}${file}`, { throwIfNoEntry: false })
 if (modified(target) <= Math.max(...inputs.map(modified))) await build();
 
 async function build() {
-  const { default: asc } = await import('assemblyscript/asc');
+  // Not a literal: the types of the compiler would put its own `console` in the place of Node's.
+  const compiler = 'assemblyscript/asc';
+  const { default: asc } = await import(compiler);
   const options = [
     ['--enable', 'simd'],
     ['--enable', 'bulk-memory'],
@@ -30,11 +32,11 @@ async function build() {
   /** @type {Uint8Array | undefined} */
   let binary;
   const { error, stderr } = await asc.main([source, ...options, '--outFile', 'kernel.wasm'], {
-    readFile: (name, directory = '.') => {
+    readFile: (/** @type {string} */ name, directory = '.') => {
       const file = name.startsWith('/') ? name : `${root}${directory}/${name}`;
       return statSync(file, { throwIfNoEntry: false })?.isFile() ? readFileSync(file, 'utf8') : null;
     },
-    writeFile: (_name, contents) => {
+    writeFile: (/** @type {string} */ _name, /** @type {Uint8Array} */ contents) => {
       binary = Buffer.from(contents);
     },
     listFiles: () => [],
