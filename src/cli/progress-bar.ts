@@ -16,6 +16,37 @@ export interface ProgressBar {
 /** A bar that shows nothing. */
 export const NO_PROGRESS: ProgressBar = { update: () => {}, complete: () => {}, fail: () => {} };
 
+/** Terminal controls: remember the cursor, clear to the end of the line, go back to the cursor. */
+const [SAVE_CURSOR, CLEAR_LINE_END, RESTORE_CURSOR] = ['\u001b7', '\u001b[K', '\u001b8'];
+const RATE_INTERVAL_MS = 500;
+
+/** The same bar with rate and time left behind the dots, for a terminal. */
+export function withRate(bar: ProgressBar, write: (text: string) => void, now: () => number): ProgressBar {
+  const started = now();
+  let shown = started;
+  const clear = () => write(CLEAR_LINE_END);
+  return {
+    update(done, total) {
+      bar.update(done, total);
+      const time = now();
+      if (time - shown < RATE_INTERVAL_MS || done <= 0 || total <= 0) return;
+      shown = time;
+      const seconds = (time - started) / 1000;
+      const perSecond = ((100 * done) / total / seconds).toFixed(1);
+      const left = Math.ceil((seconds * (total - done)) / done);
+      write(`${SAVE_CURSOR}  ${perSecond} %/s, ${left} s left${CLEAR_LINE_END}${RESTORE_CURSOR}`);
+    },
+    complete() {
+      clear();
+      bar.complete();
+    },
+    fail() {
+      clear();
+      bar.fail();
+    },
+  };
+}
+
 /** Draws a bar with `write`; `operation` is `Checksum`, `Restore`… */
 export function drawProgressBar(write: (text: string) => void, title: string): ProgressBar {
   const padding = ' '.repeat(Math.max(0, Math.floor((SCALE_WIDTH - title.length) / 2)));

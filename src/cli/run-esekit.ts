@@ -29,13 +29,15 @@ interface Parsed {
   readonly usage: string | undefined;
 }
 
+const SHARED = { type: 'boolean', describe: 'read a database that is in use' } as const;
+
 async function parse(argv: readonly string[]): Promise<Parsed> {
   const { default: yargs } = await import('yargs');
   const parser = yargs()
     .scriptName('esekit')
     .usage('$0 <command> [options]\n\nReads Microsoft ESE databases and their logs.')
     .command('tables <file>', 'list the tables of a database', (command) =>
-      command.positional('file', { type: 'string', describe: 'database' }),
+      command.positional('file', { type: 'string', describe: 'database' }).option('shared', SHARED),
     )
     .command('export <file>', 'write the rows of one table, or of all', (command) =>
       command
@@ -48,6 +50,7 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
           requiresArg: true,
         })
         .option('out', { type: 'string', describe: 'folder for one file a table', requiresArg: true })
+        .option('shared', SHARED)
         .option('yes', { type: 'boolean', describe: 'overwrite files' }),
     )
     .command('records <file>', 'print every record of a log as a line of JSON', (command) =>

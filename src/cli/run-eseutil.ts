@@ -21,7 +21,7 @@ import { type CliHost, OutputClosed } from './host.js';
 import { type Envelope, openJsonOutput } from './json-output.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome } from './mode.js';
 import { NO_OUTPUT, type TextOutput, textOutput } from './output.js';
-import { drawProgressBar, NO_PROGRESS, type ProgressBar } from './progress-bar.js';
+import { drawProgressBar, NO_PROGRESS, type ProgressBar, withRate } from './progress-bar.js';
 import {
   type LongOptions,
   type ModeCommand,
@@ -276,9 +276,14 @@ function progressBar(
   const { terminal } = host;
   const wish = command.long.get('progress') ?? 'auto';
   if (wish === 'never') return NO_PROGRESS;
-  if (!jsonOwnsStdout && (wish === 'always' || terminal.stdoutIsTerminal))
-    return drawProgressBar(text.write, title);
-  if (wish === 'always' || terminal.stderrIsTerminal) return drawProgressBar(terminal.err, title);
+  const always = wish === 'always';
+  const draw = (write: (text: string) => void, isTerminal: boolean): ProgressBar => {
+    const bar = drawProgressBar(write, title);
+    return isTerminal && command.long.has('verbose-progress') ? withRate(bar, write, host.now) : bar;
+  };
+  if (!jsonOwnsStdout && (always || terminal.stdoutIsTerminal))
+    return draw(text.write, terminal.stdoutIsTerminal);
+  if (always || terminal.stderrIsTerminal) return draw(terminal.err, terminal.stderrIsTerminal);
   return NO_PROGRESS;
 }
 

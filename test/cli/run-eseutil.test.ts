@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { elapsedText, lgposText, signatureText, timeText } from '../../src/cli/classic-text.js';
 import { exitCodeOfJet } from '../../src/cli/exit-codes.js';
-import { drawProgressBar } from '../../src/cli/progress-bar.js';
+import { drawProgressBar, withRate } from '../../src/cli/progress-bar.js';
+import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
@@ -99,6 +100,24 @@ describe('the forms of values', () => {
     bar.update(100, 100);
     bar.complete();
     expect(text).toBe(`${'.'.repeat(25)}X\n\n`);
+  });
+});
+
+describe('rate and time left', () => {
+  test('stand behind the dots without moving them, twice a second at most', () => {
+    let text = '';
+    let time = 0;
+    const write = (piece: string) => {
+      text += piece;
+    };
+    const bar = withRate(drawProgressBar(write, 'x'), write, () => time);
+    text = '';
+    time = 1000;
+    bar.update(25, 100);
+    bar.update(26, 100);
+    expect(text).toBe(`${'.'.repeat(12)}\u001b7  25.0 %/s, 3 s left\u001b[K\u001b8.`);
+    bar.complete();
+    expect(text.endsWith(`\u001b[K${'.'.repeat(38)}\n\n`)).toBe(true);
   });
 });
 
@@ -304,6 +323,34 @@ describeWithCorpus('banner, profiles, options of every mode', () => {
       ['--explain-args', 'long option'],
       [''],
     ]);
+  });
+
+  test('a locked database: -1032, exit 5; --shared reads it and warns', async () => {
+    const file = join(folder, 'locked.edb');
+    writeFileSync(file, readFileSync(database));
+    const lock = nodeFileSystem.lock(file, { role: 'store' });
+    try {
+      for (const argv of [
+        ['-mh', file],
+        ['-mm', file],
+        ['-ms', file],
+        ['-m', file, '-p4'],
+        ['-k', file],
+      ]) {
+        const run = await eseutil(argv);
+        expect(run.exit).toBe(5);
+        expect(run.stdout).toContain(
+          'error -1032 (JET_errFileAccessDenied, the database is in use by process ',
+        );
+        const shared = await eseutil([...argv, '--shared']);
+        expect(shared.exit).toBe(0);
+        expect(shared.stderr).toMatch(/^WARNING: the database is in use by process /);
+      }
+      expect((await eseutilJson(['-mh', file, '--shared'])).warnings).toMatchObject([{ name: 'SharedRead' }]);
+    } finally {
+      lock.release();
+    }
+    expect((await eseutil(['-mh', file])).exit).toBe(0);
   });
 
   test('backslashes mean slashes where only those exist', async () => {

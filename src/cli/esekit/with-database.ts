@@ -1,6 +1,7 @@
 /** Opening the database of a subcommand, and saying what is to be known about it. */
 
 import { type DatabaseReader, openDatabaseReader } from '../../engine/database-reader.js';
+import { refuseLocked, watchFile } from '../shared-read.js';
 import { sourceFile } from '../typed-path.js';
 import type { VerbContext } from '../verb.js';
 
@@ -8,12 +9,15 @@ import type { VerbContext } from '../verb.js';
 export function withDatabase<T>(context: VerbContext, use: (reader: DatabaseReader, file: string) => T): T {
   const { host, options, warn } = context;
   const file = sourceFile(host, String(options.file ?? ''), 'source file');
+  refuseLocked(host, file, options.shared === true, warn);
+  const endWatch = watchFile(host, file, warn);
   const reader = openDatabaseReader(host.fs, file);
   const end = () => {
     for (const { name, message, pgno } of reader.warnings) {
       warn({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });
     }
     reader.close();
+    endWatch();
   };
   try {
     const used = use(reader, file);

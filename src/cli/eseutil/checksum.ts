@@ -13,6 +13,7 @@ import {
   type ModeOutcome,
   switchValue,
 } from '../mode.js';
+import { refuseLocked, watchFile } from '../shared-read.js';
 import { sourceFile } from '../typed-path.js';
 
 /** Pages between two rests of `/p` without a number (chapter 7.4.3). */
@@ -152,6 +153,8 @@ async function verifyDatabaseFile(context: ModeContext, file: string): Promise<M
   say();
   say(`File: ${(command.positional ?? '').slice(-FILE_NAME_SHOWN)}`);
   const { verifyDatabase } = await import('../../maintenance/verify.js');
+  refuseLocked(host, file, command.long.has('shared'), context.warn);
+  const endWatch = watchFile(host, file, context.warn);
   const started = host.now();
   const bar = context.progress('Checksum Status (% complete)');
   try {
@@ -171,6 +174,7 @@ async function verifyDatabaseFile(context: ModeContext, file: string): Promise<M
     }
     printCounts(say, report, readTimes, host.now() - started);
     noteCorrectable(context, report.findings, file);
+    endWatch();
     return error === undefined ? { result: report } : { result: report, error };
   } catch (error) {
     if (!(error instanceof EseError) || !READ_ERRORS.includes(error.name)) throw error;

@@ -10,6 +10,7 @@ import {
 } from '../../maintenance/dump-header.js';
 import { decimalHex, hex, lgposText, markText, rangeText, signatureText, timeText } from '../classic-text.js';
 import { forcedPageSize, hasSwitch, type Mode, type ModeContext } from '../mode.js';
+import { refuseLocked } from '../shared-read.js';
 import { sourceFile } from '../typed-path.js';
 
 /** The newest format that this reader knows, which is what "engine version" means here (chapter 1.8). */
@@ -23,6 +24,7 @@ export const dumpHeaderMode: Mode = {
     const file = sourceFile(host, command.positional, 'source file');
     say(`         Database: ${command.positional}`);
     say();
+    refuseLocked(host, file, command.long.has('shared'), context.warn);
     const report = dumpHeader(host.fs, file);
     noteWarnings(context, report, file);
     const forced = forcedPageSize(command);

@@ -10,6 +10,7 @@ import {
   type PageReport,
 } from '../../maintenance/dump-page.js';
 import { forcedPageSize, type Mode, type ModeContext, switchValue } from '../mode.js';
+import { refuseLocked } from '../shared-read.js';
 import { type ModeCommand, UsageError } from '../slash-arguments.js';
 import { sourceFile } from '../typed-path.js';
 import { printHeaderFields } from './dump-header.js';
@@ -23,6 +24,7 @@ export const dumpPageMode: Mode = {
     say(`      Database: ${command.positional}`);
     say(`          Page: ${pgno}`);
     say();
+    refuseLocked(host, file, command.long.has('shared'), context.warn);
     const report = dumpPage(host.fs, file, pgno, { ...options, pageSize: forcedPageSize(command) });
     printPage(say, report, options);
     if (report.databaseHeader !== undefined) printHeaderFields(context, report.databaseHeader);

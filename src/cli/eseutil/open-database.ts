@@ -3,6 +3,7 @@
 import { type DatabaseReader, openDatabaseReader } from '../../engine/database-reader.js';
 import { EseError } from '../../format/ese-error.js';
 import { forcedPageSize, type ModeContext } from '../mode.js';
+import { refuseLocked, watchFile } from '../shared-read.js';
 import { sourceFile } from '../typed-path.js';
 
 /**
@@ -12,6 +13,8 @@ import { sourceFile } from '../typed-path.js';
 export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseReader, file: string) => T): T {
   const { host, command, warn } = context;
   const file = sourceFile(host, command.positional, 'source file');
+  refuseLocked(host, file, command.long.has('shared'), warn);
+  const endWatch = watchFile(host, file, warn);
   const reader = openDatabaseReader(host.fs, file);
   try {
     const forced = forcedPageSize(command);
@@ -30,5 +33,6 @@ export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseRead
       warn({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });
     }
     reader.close();
+    endWatch();
   }
 }
