@@ -246,6 +246,16 @@ export class NodeVersions implements VersionLog {
     }
   }
 
+  /** Whether a tree has changes of others than `owner` that one who sees up to `snapshot` does not see. */
+  hasForeign(dbid: number, objid: number, owner: VersionOwner, snapshot: number): boolean {
+    if (!this.hasVersions(dbid, objid)) return false;
+    for (const version of this.#byRceid.values()) {
+      if (version.objidFDP !== objid || version.dbid !== dbid || version.owner === owner) continue;
+      if (version.trxCommit0 === 0 || compareTrx(version.trxCommit0, snapshot) >= 0) return true;
+    }
+    return false;
+  }
+
   /** Uncommitted changes of a tree whose old state is in memory only: its pages may not be written before. */
   unlogged(dbid: number, objid: number): ReadonlySet<NodeVersion> | undefined {
     return this.#trees.get(treeKey(dbid, objid))?.unlogged;

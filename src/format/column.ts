@@ -58,7 +58,7 @@ const COLTYP_NAMES: readonly string[] = [
 const COLTYP_SIZES = Uint8Array.of(0, 1, 1, 2, 4, 8, 4, 8, 8, 0, 0, 0, 0, 0, 4, 8, 16, 2, 8);
 
 /** First and last column ids of each class (chapter 3.1.2). */
-const FID_FIXED_LEAST = 1;
+export const FID_FIXED_LEAST = 1;
 export const FID_FIXED_MOST = 127;
 export const FID_VARIABLE_LEAST = 128;
 export const FID_VARIABLE_MOST = 255;

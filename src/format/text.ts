@@ -145,3 +145,29 @@ export function decodeText(bytes: Uint8Array, start: number, end: number, codePa
   for (let at = start; at < end; at++) text += String.fromCharCode(units[bytes[at] ?? 0] ?? 0);
   return text;
 }
+
+/** Bytes of code units, for the single-byte code pages. */
+const singleByteTables = new Map<Uint16Array, Map<number, number>>();
+
+/**
+ * Text as bytes of a single-byte code page (1252 or 20127); undefined if a character has no place in it, or
+ * the code page is another one.
+ */
+export function encodeSingleByteText(text: string, codePage: number): Uint8Array | undefined {
+  const units = singleByteUnits(codePage);
+  if (units === undefined) return undefined;
+  let table = singleByteTables.get(units);
+  if (table === undefined) {
+    table = new Map();
+    for (let byte = 0xff; byte >= 0; byte--) table.set(units[byte] ?? 0, byte);
+    if (units === ASCII_UNITS) table.delete(REPLACEMENT_CHARACTER);
+    singleByteTables.set(units, table);
+  }
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const byte = table.get(text.charCodeAt(i));
+    if (byte === undefined) return undefined;
+    bytes[i] = byte;
+  }
+  return bytes;
+}

@@ -1,0 +1,366 @@
+import { OBJID_CATALOG, OBJID_DATABASE, PGNO_DATABASE } from '../format/catalog-row.js';
+import {
+  DATABASE_FORMAT_VERSION,
+  DATABASE_STATE,
+  FILE_TYPE,
+  HEADER_MAGIC,
+  type HeaderChanges,
+  writeHeaderFields,
+} from '../format/database-header.js';
+import { EseError, type Lgpos } from '../format/ese-error.js';
+import { type Logtime, logtimeOf } from '../format/logtime.js';
+import { type Page, pageOffset } from '../format/page.js';
+import type { Signature } from '../format/signature.js';
+import type { TableDefinition } from '../format/table-definition.js';
+import type { Environment } from '../io/environment.js';
+import type { FileHandle } from '../io/file-system.js';
+import { type BufferPool, createBufferPool } from './buffer-pool.js';
+import { Catalog } from './catalog.js';
+import type { HeaderFile } from './header-file.js';
+import { LongValues } from './long-values-writer.js';
+import type { NodeVersion } from './node-versions.js';
+import { PageChanges } from './page-changes.js';
+import { createLongValueTree, type DroppedTree, type SchemaHost } from './schema.js';
+import { type GrowthOptions, SpaceWriter } from './space-writer.js';
+import { Table, treeOf } from './table.js';
+import type { Session, Transactions } from './transactions.js';
+import type { Tree } from './tree-search.js';
+import type { TreeWriter } from './tree-writer.js';
+
+/** What the log stream does for its databases. */
+export interface DatabaseLog {
+  /** Makes the log durable up to a record. */
+  makeDurable(lgpos: Lgpos): void;
+  readonly generation: number;
+  /** Creation time of the current log. */
+  readonly generationTime: Logtime | undefined;
+}
+
+export interface DatabaseOptions extends GrowthOptions {
+  /** Most memory for pages, in bytes. */
+  readonly cacheBytes?: number;
+}
+
+export interface OpenDatabaseOptions extends DatabaseOptions {
+  readonly environment: Environment;
+  readonly dbid: number;
+  readonly path: string;
+  /** Path as the log names it. */
+  readonly loggedPath: string;
+  readonly file: FileHandle;
+  readonly headerFile: HeaderFile;
+  readonly transactions: Transactions;
+  readonly log: DatabaseLog;
+  /** The last stamp and object id that were given out. */
+  readonly dbtime: number;
+  readonly objidLast: number;
+  readonly lgposAttach: Lgpos;
+}
+
+/** "Shadowing is disabled" in the header's dbFlags (chapter 1.2.2). */
+const NO_SHADOW = 0x1;
+
+/** A database that is attached: its pages, its trees and its tables. */
+export class Database implements SchemaHost {
+  readonly dbid: number;
+  readonly path: string;
+  readonly loggedPath: string;
+  readonly headerFile: HeaderFile;
+  readonly pool: BufferPool;
+  readonly changes: PageChanges;
+  readonly space: SpaceWriter;
+  readonly catalog: Catalog;
+  readonly transactions: Transactions;
+  readonly lgposAttach: Lgpos;
+  readonly #environment: Environment;
+  readonly #file: FileHandle;
+  readonly #log: DatabaseLog;
+  #objidLast: number;
+  #tables: Map<string, Table> | undefined;
+  /** Trees whose space is given back once all transactions that began before are over. */
+  readonly #dropped: { readonly trees: readonly DroppedTree[]; readonly trx: number }[] = [];
+  #hasUndoInfo = false;
+  #isFlushMapDropped = false;
+
+  constructor(options: OpenDatabaseOptions) {
+    const { dbid, file, headerFile, transactions, cacheBytes, environment, path } = options;
+    this.dbid = dbid;
+    this.path = path;
+    this.loggedPath = options.loggedPath;
+    this.headerFile = headerFile;
+    this.transactions = transactions;
+    this.lgposAttach = options.lgposAttach;
+    this.#environment = environment;
+    this.#file = file;
+    this.#log = options.log;
+    this.#objidLast = options.objidLast;
+    this.pool = createBufferPool({
+      file,
+      pageSize: headerFile.header.cbPageSize,
+      ...(cacheBytes === undefined ? {} : { cacheBytes }),
+      mayWrite: (page) => this.#logUndoInfo(page),
+      beforeWrite: (lgpos) => this.#beforeWrite(lgpos),
+      freeBytes: () => environment.fs.freeBytes(path),
+    });
+    this.changes = new PageChanges({
+      dbid,
+      pageSize: this.pool.pageSize,
+      pages: this.pool,
+      transactions,
+      dbtime: options.dbtime,
+    });
+    this.space = new SpaceWriter(this.changes, options);
+    this.catalog = new Catalog(this, (headerFile.header.dbFlags & NO_SHADOW) === 0);
+  }
+
+  get pageSize(): number {
+    return this.pool.pageSize;
+  }
+
+  get trees(): TreeWriter {
+    return this.space.trees;
+  }
+
+  get objidLast(): number {
+    return this.#objidLast;
+  }
+
+  /** An object id for a new tree; never given out again, not even after a rollback. */
+  nextObjid(): number {
+    this.#objidLast++;
+    return this.#objidLast;
+  }
+
+  /** The tree of page 1, which all tables take their space from. */
+  get root(): Tree {
+    return treeOf({ pgnoFdp: PGNO_DATABASE, objid: OBJID_DATABASE }, 100, true, this.pageSize);
+  }
+
+  // --- Tables ---
+
+  /** Tables by name in capitals; read from the catalog at the first call. */
+  get #byName(): Map<string, Table> {
+    if (this.#tables === undefined) {
+      const session = this.transactions.createSession();
+      try {
+        const definitions = this.catalog.tables(session);
+        this.#tables = new Map(
+          definitions.map((definition) => [definition.name.toUpperCase(), this.#open(definition)]),
+        );
+      } finally {
+        this.transactions.endSession(session);
+      }
+      this.catalog.objids = this.#tables.get('MSYSOBJIDS');
+    }
+    return this.#tables;
+  }
+
+  #open(definition: TableDefinition): Table {
+    if (definition.objid === OBJID_CATALOG) return this.catalog.objects;
+    if (definition.objid === this.catalog.shadow.definition.objid) return this.catalog.shadow;
+    this.#noteHints(definition);
+    return new Table(this, definition);
+  }
+
+  #noteHints({ objid, spaceHints, indexes }: TableDefinition): void {
+    const note = (id: number, hints: TableDefinition['spaceHints']): void => {
+      if (hints === undefined) return;
+      const pages = (bytes: number): number => Math.ceil(bytes / this.pageSize);
+      this.space.setHints(id, {
+        growthPercent: hints.growthPercent,
+        extentMin: pages(hints.extentMinBytes),
+        extentMax: pages(hints.extentMaxBytes),
+      });
+    };
+    note(objid, spaceHints);
+    for (const index of indexes) if (!index.primary) note(index.objid, index.spaceHints);
+  }
+
+  /** Makes the tables known, from a catalog that was just made. */
+  loadTables(): void {
+    this.#tables = undefined;
+    this.#byName.size;
+  }
+
+  /** All tables that a session may use. */
+  tables(session: Session): Table[] {
+    return [...this.#byName.values()].filter(
+      ({ lockedBy }) => lockedBy === undefined || lockedBy === session,
+    );
+  }
+
+  /** A table by name. Throws JET_errObjectNotFound; JET_errTableLocked while another session changes its definition. */
+  table(session: Session, name: string): Table {
+    const table = this.findTable(name);
+    if (table === undefined || (table.lockedBy !== undefined && table.isNew && table.lockedBy !== session)) {
+      throw new EseError('JET_errObjectNotFound', `there is no table ${name}`);
+    }
+    if (table.lockedBy !== undefined && table.lockedBy !== session) {
+      throw new EseError('JET_errTableLocked', `the definition of table ${name} is being changed`);
+    }
+    return table;
+  }
+
+  findTable(name: string): Table | undefined {
+    return this.#byName.get(name.toUpperCase());
+  }
+
+  /** Makes a new table known. */
+  addTable(definition: TableDefinition): Table {
+    const table = this.#open(definition);
+    this.#byName.set(definition.name.toUpperCase(), table);
+    return table;
+  }
+
+  /** Forgets a table. */
+  dropTable(table: Table): void {
+    const name = table.definition.name.toUpperCase();
+    if (this.#byName.get(name) === table) this.#byName.delete(name);
+  }
+
+  freeLater(trees: readonly DroppedTree[]): void {
+    this.#dropped.push({ trees, trx: this.transactions.trxNewest });
+  }
+
+  openLongValues(table: Table): LongValues | undefined {
+    const { longValueTree, lvChunkMax } = table.definition;
+    if (longValueTree === undefined) return undefined;
+    const tree = treeOf(longValueTree, longValueTree.density, true, this.pageSize);
+    return new LongValues({ trees: this.trees, tree, pageSize: this.pageSize, lvChunkMax });
+  }
+
+  createLongValues(table: Table, session: Session): LongValues {
+    createLongValueTree(this, table, session);
+    const longValues = this.openLongValues(table);
+    if (longValues === undefined) throw new Error('the long-value tree was not made');
+    return longValues;
+  }
+
+  // --- Pages and header ---
+
+  /** Logs what takes back the uncommitted changes on a page that is about to be written (chapter 5.1.1). */
+  #logUndoInfo(page: Page): boolean {
+    const unlogged = this.transactions.versions.unlogged(this.dbid, page.objid);
+    if (unlogged === undefined || unlogged.size === 0) return true;
+    const pending: NodeVersion[] = [...unlogged];
+    for (const version of pending) this.changes.logUndoInfo(version);
+    this.#hasUndoInfo = true;
+    return true;
+  }
+
+  /** The log goes first, and the header must know of its generation before pages do. */
+  #beforeWrite(lgpos: Lgpos): void {
+    const { transactions } = this;
+    if (this.#hasUndoInfo) {
+      this.#hasUndoInfo = false;
+      transactions.guard(() => transactions.log.makeDurable());
+    } else {
+      transactions.guard(() => this.#log.makeDurable(lgpos));
+    }
+    this.requireGeneration(this.#log.generation);
+    if (!this.#isFlushMapDropped) {
+      this.#isFlushMapDropped = true;
+      this.headerFile.dropFlushMap();
+    }
+    this.headerFile.write();
+  }
+
+  /** Raises the generations that the header requires; they never go back while the database is attached. */
+  requireGeneration(generation: number): void {
+    const { header } = this.headerFile;
+    const changes: HeaderChanges = {};
+    if (generation > header.genMaxRequired) changes.genMaxRequired = generation;
+    if (generation > header.genMaxCommitted) {
+      changes.genMaxCommitted = generation;
+      changes.logtimeGenMaxCommitted = this.#log.generationTime;
+    }
+    if (Object.keys(changes).length > 0) this.headerFile.change(changes);
+  }
+
+  /** The checkpoint has moved: older generations are not required any more. */
+  releaseGenerations(genCheckpoint: number): void {
+    const { header } = this.headerFile;
+    const genMinRequired = Math.max(genCheckpoint, this.lgposAttach.generation, header.genMinRequired);
+    if (genMinRequired !== header.genMinRequired) {
+      this.headerFile.change({ genMinRequired, genMinConsistent: genMinRequired });
+    }
+  }
+
+  /** Writes all changed pages and makes them durable. */
+  flush(): void {
+    if (this.pool.flush() > 0) this.#file.sync();
+  }
+
+  /** The header of a database that is clean at a position of the log. */
+  markClean(lgpos: Lgpos): void {
+    const now = logtimeOf(this.#environment.clock.now());
+    this.headerFile.change({
+      dbtimeDirtied: this.changes.dbtime,
+      objidLast: this.#objidLast,
+      state: DATABASE_STATE.cleanShutdown,
+      lgposConsistent: lgpos,
+      logtimeConsistent: now,
+      lgposDetach: lgpos,
+      logtimeDetach: now,
+      genMinRequired: 0,
+      genMaxRequired: 0,
+      genMaxCommitted: 0,
+      genMinConsistent: 0,
+      logtimeGenMaxCommitted: undefined,
+    });
+    this.headerFile.write();
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/** The format that a new database gets (chapter 1.9): every engine since Windows 8 reads it. */
+const CREATE_UPDATE_MAJOR = 20;
+/** Pages of the base schema (chapter 1.1). */
+export const BASE_PAGES = 30;
+
+/** What the header of a database says while it is being created. */
+export interface NewDatabaseHeader {
+  readonly signDb: Signature;
+  readonly signLog: Signature;
+  readonly dbid: number;
+  readonly lgpos: Lgpos;
+  readonly pageSize: number;
+  readonly generationTime: Logtime | undefined;
+  readonly now: Logtime;
+}
+
+/** The header page of a database that is being created (chapter 10.5, step 2). */
+export function newDatabaseHeader(database: NewDatabaseHeader): Uint8Array {
+  const { signDb, signLog, dbid, lgpos, pageSize, generationTime, now } = database;
+  const { generation } = lgpos;
+  const bytes = new Uint8Array(pageSize);
+  writeHeaderFields(bytes, {
+    magic: HEADER_MAGIC,
+    version: DATABASE_FORMAT_VERSION,
+    updateMajor: CREATE_UPDATE_MAJOR,
+    createVersion: DATABASE_FORMAT_VERSION,
+    createUpdate: CREATE_UPDATE_MAJOR,
+    fileType: FILE_TYPE.database,
+    cbPageSize: pageSize,
+    state: DATABASE_STATE.justCreated,
+    signDb,
+    signLog,
+    dbid,
+    lgposAttach: lgpos,
+    logtimeAttach: now,
+    genMinRequired: generation,
+    genMaxRequired: generation,
+    genMaxCommitted: generation,
+    genMinConsistent: generation,
+    logtimeGenMaxCommitted: generationTime,
+  });
+  return bytes;
+}
+
+/** Size in bytes of a file that holds the base schema. */
+export function newDatabaseBytes(pageSize: number): number {
+  return pageOffset(BASE_PAGES + 1, pageSize);
+}
