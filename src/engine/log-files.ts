@@ -182,6 +182,7 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
       return fs.open(currentPath, 'write');
     },
     ensureReserves() {
+      let isChanged = false;
       for (const path of reservePaths) {
         if (fs.exists(path)) {
           if (fs.stat(path).size === logBytes) continue;
@@ -193,8 +194,9 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
         }
         handle.sync();
         handle.close();
+        isChanged = true;
       }
-      fs.syncDirectory(directory);
+      if (isChanged) fs.syncDirectory(directory);
     },
   };
 }

@@ -316,6 +316,8 @@ describe('a log stream', () => {
     for (let isec = 1; isec < 14; isec++) log.append(recordOf(4056));
     log.append(recordOf(100));
     log.makeDurable();
+    // No NOP2 record fills the last data segment up to its end: that would take the byte.
+    expect(log.lgposEnd).toEqual({ generation: 1, isec: 14, ib: 140 });
     expect(log.append(recordOf(100))).toEqual({ generation: 2, isec: 1, ib: 0 });
     log.close();
     expect(checkLogStream(disk, findLogStream(disk, LOG_FOLDER, 'E00')).error).toBeUndefined();
@@ -493,6 +495,27 @@ describe('circular logging', () => {
     expect(check.logs.some(({ scan }) => (scan?.staleSegments ?? 0) > 0)).toBe(true);
     const { records } = readStream(disk);
     expect(records).toEqual(written.slice(-records.length));
+  });
+});
+
+describe('a log of another size', () => {
+  it.each([64, 192])('of %i KiB is made fit when it is reused for 128 KiB', (logFileKiB) => {
+    const disk = createSimulatedDisk();
+    const first = newStream(disk, { logFileKiB });
+    first.append(recordOf(100));
+    first.rollOver();
+    first.close();
+    const checkpoint = () => ({ generation: 9, isec: 1, ib: 0 });
+    const log = resumeStream(disk, { logFileKiB: 128, circular: true, checkpoint });
+    log.rollOver();
+    log.append(recordOf(100));
+    log.close();
+    expect(disk.readdir(LOG_FOLDER).filter((name) => name.endsWith('.log'))).toEqual([
+      'E00.log',
+      'E0000002.log',
+    ]);
+    expect(disk.stat(`${LOG_FOLDER}/E00.log`).size).toBe(131072);
+    expect(readStream(disk)).toMatchObject({ damage: undefined, records: { length: 1 } });
   });
 });
 
