@@ -236,6 +236,15 @@ export class Database implements SchemaHost {
     return longValues;
   }
 
+  // --- Clean-up ---
+
+  /** A version is gone: what it deleted, or never committed, can be removed. */
+  noteDead(_version: NodeVersion): void {}
+
+  cleanUp(): void {}
+
+  cleanUpIfDue(): void {}
+
   // --- Pages and header ---
 
   /** Logs what takes back the uncommitted changes on a page that is about to be written (chapter 5.1.1). */

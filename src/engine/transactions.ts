@@ -38,6 +38,8 @@ export interface TransactionsOptions {
   readonly undo: (session: Session, version: NodeVersion) => void;
   /** A version was let go of: nobody can see the state before it any more. */
   readonly purged: (version: NodeVersion) => void;
+  /** Called after every commit and rollback, when nobody holds a page. */
+  readonly idle?: (isOutermost: boolean) => void;
   /** Most memory for versions, in bytes. */
   readonly versionBytesMax?: number;
   /** Most sessions at a time. */
@@ -50,6 +52,7 @@ export class Transactions {
   readonly encoder: LogRecordEncoder = createLogRecordEncoder();
   readonly versions: NodeVersions;
   readonly undo: TransactionsOptions['undo'];
+  readonly idle: (isOutermost: boolean) => void;
   readonly #purged: TransactionsOptions['purged'];
   readonly #sessionsMax: number;
   readonly #sessions = new Map<number, Session>();
@@ -62,6 +65,7 @@ export class Transactions {
     this.log = options.log;
     this.undo = options.undo;
     this.#purged = options.purged;
+    this.idle = options.idle ?? (() => {});
     this.#sessionsMax = options.sessionsMax ?? PROCID_MAX - PROCID_FIRST;
     const owners = { owner: (procid: number) => this.session(procid) };
     this.versions = new NodeVersions(owners, options.versionBytesMax);
@@ -223,6 +227,7 @@ export class Session implements VersionOwner {
       this.#leaveLevel();
       for (const pending of this.#onRollback) pending.level = Math.min(pending.level, to);
       for (const pending of this.#onCommit) pending.level = Math.min(pending.level, to);
+      transactions.idle(false);
       return;
     }
     if (this.#levelsLogged > 0) {
@@ -235,6 +240,7 @@ export class Session implements VersionOwner {
     const actions = this.#onCommit.splice(0);
     for (const { action } of actions) action();
     transactions.purge();
+    transactions.idle(true);
   }
 
   /** Takes back everything since the begin of the innermost transaction, and ends it. */
@@ -265,6 +271,7 @@ export class Session implements VersionOwner {
       this.#end();
       transactions.purge();
     }
+    transactions.idle(to === 0);
   }
 
   /** Runs `action` when the innermost transaction is rolled back, alone or with one around it. */
