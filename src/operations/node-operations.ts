@@ -1,3 +1,4 @@
+import { EseError } from '../format/ese-error.js';
 import type { LogRecord, LogRecordOf } from '../format/log-record.js';
 import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
 import type { LogRecordName } from '../format/log-record-type.js';
@@ -117,7 +118,10 @@ export function applyReplace(record: RecordOfType<'Replace' | 'ReplaceD'>, conte
 /** The data that a node has after a Replace, from the data before. Throws JET_errLogCorrupted. */
 export function replacedData(record: RecordOfType<'Replace' | 'ReplaceD'>, before: Uint8Array): Uint8Array {
   if (record.name === 'ReplaceD') return applyReplaceDiff(before, record);
-  if (before.length !== record.cbOldData || record.data.length !== record.cbNewData) {
+  if (record.data.length !== record.cbNewData) {
+    throw new EseError('JET_errLogCorrupted', `a replace by ${record.cbNewData} bytes has ${record.data.length}`);
+  }
+  if (before.length !== record.cbOldData) {
     throw contradiction(
       `a replace of ${record.cbOldData} by ${record.cbNewData} bytes meets ${before.length} bytes`,
       record.pgno,
