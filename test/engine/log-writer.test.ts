@@ -7,7 +7,7 @@ import { logtimeOf, logtimeToDate } from '../../src/format/logtime.js';
 import { newSignature } from '../../src/format/signature.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
-import { createSimulatedDisk, SimulatedCrash, stopAtCall } from '../../src/io/simulated-disk.js';
+import { createSimulatedDisk, isMutation, SimulatedCrash, stopAtCall } from '../../src/io/simulated-disk.js';
 import { openLog, readLogHeader } from '../../src/recovery/log-reader.js';
 import { checkLogStream, findLogStream } from '../../src/recovery/log-stream.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
@@ -495,6 +495,36 @@ describe('circular logging', () => {
     expect(check.logs.some(({ scan }) => (scan?.staleSegments ?? 0) > 0)).toBe(true);
     const { records } = readStream(disk);
     expect(records).toEqual(written.slice(-records.length));
+  });
+});
+
+describe('a log that is reused', () => {
+  it('has its new name for certain before it gets its new header', () => {
+    const disk = createSimulatedDisk({ trace: true });
+    const checkpoint = () => ({ generation: 9, isec: 1, ib: 0 });
+    const log = newStream(disk, { circular: true, checkpoint });
+    log.rollOver();
+    const before = disk.calls;
+    log.rollOver();
+    log.close();
+    const calls = disk.trace
+      .slice(before)
+      .flatMap(({ operation, path, to }) =>
+        isMutation({ number: 0, operation, path })
+          ? [[operation, path, to].flatMap((one) => one?.replace(`${LOG_FOLDER}/`, '') ?? []).join(' ')]
+          : [],
+      );
+    expect(calls).toEqual([
+      'sync E00.log',
+      'rename E0000001.log E00tmp.log',
+      `syncDirectory ${LOG_FOLDER}`,
+      'writeAt E00tmp.log',
+      'sync E00tmp.log',
+      'rename E00.log E0000002.log',
+      `syncDirectory ${LOG_FOLDER}`,
+      'rename E00tmp.log E00.log',
+      `syncDirectory ${LOG_FOLDER}`,
+    ]);
   });
 });
 
