@@ -24,7 +24,7 @@ import {
 } from '../format/space.js';
 import { type PageChanges, pageFlagsOf } from './page-changes.js';
 import type { Session } from './transactions.js';
-import { type Tree, TreeSearch } from './tree-search.js';
+import { rootPageOf, type Tree, TreeSearch } from './tree-search.js';
 import { type TreeSpaceSource, TreeWriter } from './tree-writer.js';
 
 /**
@@ -409,13 +409,13 @@ export class SpaceWriter implements TreeSpaceSource {
   // --- Split buffers of space trees ---
 
   #takeBufferPage(session: Session, tree: Tree): number {
-    const root = this.#page(tree.pgnoFdp);
+    const root = this.#page(rootPageOf(tree));
     const buffers = decodeSplitBuffer(root.externalHeader);
     // The smaller one first, so that one is empty when both together are low.
     const [extent, other] = [...buffers].sort((a, b) => a.count - b.count);
     if (extent === undefined) {
       throw new EseError('JET_errSPAvailExtCorrupted', 'a space tree has no pages left to split itself', {
-        pgno: tree.pgnoFdp,
+        pgno: root.pgno,
       });
     }
     const rest = { last: extent.last, count: extent.count - 1 };
@@ -424,7 +424,7 @@ export class SpaceWriter implements TreeSpaceSource {
   }
 
   #returnBufferPage(session: Session, tree: Tree, pgno: number): void {
-    const root = this.#page(tree.pgnoFdp);
+    const root = this.#page(rootPageOf(tree));
     const [a, b] = decodeSplitBuffer(root.externalHeader);
     if (a !== undefined && a.first === pgno + 1) {
       this.#setBuffers(session, tree, root, { last: a.last, count: a.count + 1 }, b);
@@ -449,7 +449,7 @@ export class SpaceWriter implements TreeSpaceSource {
   #fillBuffers(session: Session, tree: Tree): void {
     for (const kind of ['owned', 'available'] as const) {
       const space = this.#spaceTree(tree, kind);
-      const root = this.#page(space.pgnoFdp);
+      const root = this.#page(rootPageOf(space));
       const buffers = decodeSplitBuffer(root.externalHeader);
       const have = buffers.reduce((sum, { count }) => sum + count, 0);
       const least = bufferPages(root) * (kind === 'owned' ? 2 : 1);
@@ -460,7 +460,7 @@ export class SpaceWriter implements TreeSpaceSource {
           ? this.#bufferFromFile(session, tree, wanted)
           : this.#bufferFromParent(session, tree, wanted);
       // What happened since may have used some, or given some.
-      const rootNow = this.#page(space.pgnoFdp);
+      const rootNow = this.#page(rootPageOf(space));
       const now = decodeSplitBuffer(rootNow.externalHeader);
       const largest = [...now].sort((a, b) => b.count - a.count)[0];
       this.#setBuffers(
@@ -558,7 +558,8 @@ export class SpaceWriter implements TreeSpaceSource {
   #spaceTree(tree: Tree, kind: SpaceTreeKind): Tree {
     const { pgnoOe } = this.#header(tree.pgnoFdp);
     return {
-      pgnoFdp: kind === 'owned' ? pgnoOe : pgnoOe + 1,
+      pgnoFdp: tree.pgnoFdp,
+      pgnoSpaceRoot: kind === 'owned' ? pgnoOe : pgnoOe + 1,
       objid: tree.objid,
       isUnique: true,
       isSpace: true,

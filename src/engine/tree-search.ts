@@ -7,13 +7,21 @@ import { createNodeView, NODE_FLAG, type NodeView, PAGE_FLAG, type Page } from '
  * behind it.
  */
 export interface Tree {
+  /** Root page of the tree; of a space tree: that of the tree whose space it is. */
   readonly pgnoFdp: number;
+  /** Root page of a space tree itself. */
+  readonly pgnoSpaceRoot?: number;
   readonly objid: number;
   readonly isUnique: boolean;
   /** A tree of owned or available extents. */
   readonly isSpace: boolean;
   /** Bytes of a leaf that appending leaves free, from the density of the catalog row. */
   readonly appendFree: number;
+}
+
+/** The page where a search of a tree begins. */
+export function rootPageOf({ pgnoFdp, pgnoSpaceRoot }: Tree): number {
+  return pgnoSpaceRoot ?? pgnoFdp;
 }
 
 /** Where pages come from. */
@@ -91,7 +99,7 @@ export class TreeSearch {
   #descend(tree: Tree, target: Uint8Array | undefined): Page {
     const path = this.#path;
     path.length = 0;
-    let page = this.#treePage(tree, tree.pgnoFdp);
+    let page = this.#treePage(tree, rootPageOf(tree));
     while ((page.flags & PAGE_FLAG.leaf) === 0) {
       const line = target === undefined ? page.nodeCount - 1 : this.#childLine(page, target);
       if (line < 0 || line >= page.nodeCount || path.length >= DEPTH_MAX) {
