@@ -2,7 +2,7 @@
 
 import { isBaseName } from './log-source.js';
 import { hasSwitch, type Mode } from './mode.js';
-import type { ModeCommand } from './slash-arguments.js';
+import type { ModeCommand } from './slash-command.js';
 
 /** Names of the JSON output, by mode letter and modifier. */
 const JSON_MODES: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import { EXIT } from './exit-codes.js';
 import type { CliHost } from './host.js';
 import { openJsonOutput } from './json-output.js';
 import type { ModeLetter } from './mode-switches.js';
-import type { HelpCommand } from './slash-arguments.js';
+import type { HelpCommand } from './slash-command.js';
 
 const LABEL_WIDTH = 22;
 const SWITCH_WIDTH = 18;
@@ -265,7 +265,7 @@ export function printHelp(command: HelpCommand, host: CliHost, started: number):
 /** After a usage error: the general page, and on a terminal the offer of more. */
 export function printUsageHelp(host: CliHost): void {
   const print = (lines: readonly string[]) => host.terminal.out(`${lines.join('\n')}\n`);
-  print(['', ...generalPage()]);
+  print(['', ...banner(profileOf(host.programName, undefined)), ...generalPage()]);
   if (asks(host)) askForPage(host, print);
 }
 

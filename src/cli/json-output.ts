@@ -3,8 +3,8 @@
 import type { ErrorReport, WarningReport } from '../maintenance/report-values.js';
 import { EXIT } from './exit-codes.js';
 import type { CliHost } from './host.js';
+import type { LongOptions } from './long-options.js';
 import type { ProgressBar } from './progress-bar.js';
-import type { LongOptions } from './slash-arguments.js';
 
 export interface Envelope {
   readonly mode: string;

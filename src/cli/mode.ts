@@ -5,7 +5,7 @@ import type { WarningReport } from '../maintenance/report-values.js';
 import type { Profile } from './classic-text.js';
 import type { CliHost } from './host.js';
 import type { ProgressBar } from './progress-bar.js';
-import type { ModeCommand } from './slash-arguments.js';
+import type { ModeCommand } from './slash-command.js';
 
 export interface ModeContext {
   readonly host: CliHost;

@@ -9,7 +9,7 @@ import { packageVersion } from './classic-text.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
 import { type CliHost, OutputClosed } from './host.js';
 import { openJsonOutput } from './json-output.js';
-import { UsageError } from './slash-arguments.js';
+import { UsageError } from './usage-error.js';
 import type { Verb, VerbContext, VerbOptions, VerbOutcome } from './verb.js';
 
 /** Subcommands are loaded when they are asked for. */

@@ -19,17 +19,13 @@ import { jsonModeOf, loadMode } from './eseutil-modes.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
 import { type CliHost, OutputClosed } from './host.js';
 import { type Envelope, openJsonOutput } from './json-output.js';
+import { type LongOptions, wantsJson } from './long-options.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome } from './mode.js';
 import { NO_OUTPUT, type TextOutput, textOutput } from './output.js';
 import { drawProgressBar, NO_PROGRESS, type ProgressBar, withRate } from './progress-bar.js';
-import {
-  type LongOptions,
-  type ModeCommand,
-  parseSlashArguments,
-  UsageError,
-  wantsJson,
-} from './slash-arguments.js';
-import { MissingArgument } from './typed-path.js';
+import { parseSlashArguments } from './slash-arguments.js';
+import type { ModeCommand } from './slash-command.js';
+import { MissingArgument, UsageError } from './usage-error.js';
 
 const JSON_LIMIT_DEFAULT = 100_000;
 

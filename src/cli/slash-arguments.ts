@@ -8,93 +8,34 @@
  */
 
 import {
+  findLongOption,
+  isLongOption,
+  type LongOptions,
+  longName,
+  normaliseDash,
+  readLongOption,
+} from './long-options.js';
+import {
   DEFAULT_DUMP_MODIFIER,
-  LONG_OPTIONS,
-  type LongOptionSpec,
   MODE_LETTERS,
   MODIFIERS,
   type ModeLetter,
   type SwitchSpec,
   switchesOf,
 } from './mode-switches.js';
-
-/** What the parser may know about the machine. */
-export interface ArgumentHost {
-  readonly platform: 'posix' | 'windows';
-  /** What a path names, without following it further; `null` = nothing. */
-  probe(path: string): 'file' | 'directory' | null;
-  /** Whether a directory holds a `restore.env` in any spelling. */
-  holdsRestoreEnv(directory: string): boolean;
-}
-
-/** A switch as given; `value` is `null` where none was given. */
-export interface SwitchUse {
-  readonly name: string;
-  readonly value: string | null;
-}
-
-/** How one token was read, for `--explain-args` and for hints. */
-export interface TokenReading {
-  readonly token: string;
-  readonly rule: string;
-  readonly reading: string;
-}
-
-export interface ModeCommand {
-  readonly kind: 'mode';
-  readonly mode: ModeLetter;
-  readonly modifier: string | null;
-  /** The source file, base name or directory, as typed; `null` = none. */
-  readonly positional: string | null;
-  /** In the order given. */
-  readonly switches: readonly SwitchUse[];
-  readonly long: LongOptions;
-  readonly readings: readonly TokenReading[];
-  /** Lines that help a reader whose mandatory argument is missing. */
-  readonly hints: readonly string[];
-}
-
-export interface HelpCommand {
-  readonly kind: 'help';
-  /** The mode whose page is wanted; `null` = the general help. */
-  readonly mode: ModeLetter | null;
-  /** `/?` as the mode is a usage error of the original; `--help` and `/d /?` are not. */
-  readonly asked: boolean;
-  readonly long: LongOptions;
-}
-
-export interface VersionCommand {
-  readonly kind: 'version';
-  readonly long: LongOptions;
-}
-
-export type LongOptions = ReadonlyMap<string, string | null>;
-
-export type SlashCommand = ModeCommand | HelpCommand | VersionCommand;
-
-/** A command line that names no possible command. Nothing has been opened when it is thrown. */
-export class UsageError extends Error {
-  readonly hints: readonly string[];
-
-  constructor(message: string, hints: readonly string[] = []) {
-    super(message);
-    this.name = 'UsageError';
-    this.hints = hints;
-  }
-}
+import type {
+  HelpCommand,
+  ModeCommand,
+  SlashCommand,
+  SwitchUse,
+  TokenReading,
+  VersionCommand,
+} from './slash-command.js';
+import { type ArgumentHost, classifySlashToken, type Reading, readSwitch } from './slash-token.js';
+import { checkCombination } from './switch-rules.js';
+import { UsageError } from './usage-error.js';
 
 type Style = 'slash' | 'dash' | 'windows';
-
-/** One classified token. */
-type Reading =
-  | { readonly kind: 'path'; readonly rule: string; readonly path: string }
-  | {
-      readonly kind: 'switch';
-      readonly rule: string;
-      readonly spec: SwitchSpec;
-      /** Attached value; `undefined` = the bare letter. */
-      readonly value: string | undefined;
-    };
 
 const RULES_OF_POSITIONAL = "Options must be preceded by '-' or '/'.";
 
@@ -115,17 +56,6 @@ export function parseSlashArguments(argv: readonly string[], host: ArgumentHost)
   }
   readEarlyOptions(early);
   return new Parser(modeToken, [...early, ...rest], host).parse();
-}
-
-/** Whether `--json` or `--jsonl` stands anywhere before a lone `--`: known even where the rest is nonsense. */
-export function wantsJson(argv: readonly string[]): LongOptions {
-  const found = new Map<string, string | null>();
-  for (const token of argv.map(normaliseDash)) {
-    if (token === '--') break;
-    const match = /^--(jsonl?)(?:=(.*))?$/s.exec(token);
-    if (match?.[1] !== undefined) found.set(match[1], match[2] ?? null);
-  }
-  return found;
 }
 
 /** A copied recipe may quote with “ ”, which no shell removes (chapter 6.1.1, rule 7). */
@@ -149,15 +79,6 @@ function joinTypographicQuotes(argv: readonly string[]): string[] {
     i = end;
   }
   return joined;
-}
-
-/** Word processors turn `-` into `–` or `—`; at the start of a token they are read as what was meant. */
-function normaliseDash(token: string): string {
-  return token.replace(/^[–—]+/, (dashes) => '-'.repeat(dashes.length));
-}
-
-function isLongOption(token: string): boolean {
-  return token.length > 2 && token.startsWith('--');
 }
 
 /** The mode switch is the first token that is not one of the few long options allowed before it. */
@@ -191,50 +112,6 @@ function readEarlyOptions(early: readonly string[]): LongOptions {
     at += readLongOption(early, at, null, long);
   }
   return long;
-}
-
-function longName(token: string): string {
-  return (token.slice(2).split('=', 1)[0] ?? '').toLowerCase();
-}
-
-function findLongOption(name: string): LongOptionSpec | undefined {
-  return LONG_OPTIONS.find((spec) => spec.name === name);
-}
-
-/** Reads the long option at `at` into `long`; returns how many tokens it took. */
-function readLongOption(
-  tokens: readonly string[],
-  at: number,
-  mode: ModeLetter | null,
-  long: Map<string, string | null>,
-): number {
-  const token = tokens[at] ?? '';
-  const spec = findLongOption(longName(token));
-  if (spec === undefined || (mode !== null && spec.modes !== undefined && !spec.modes.includes(mode))) {
-    throw new UsageError(`Usage Error: Invalid option '${token}'.`);
-  }
-  const equals = token.indexOf('=');
-  let value: string | null = equals < 0 ? null : token.slice(equals + 1);
-  let taken = 1;
-  if (spec.takes === 'nothing' && value !== null) {
-    throw new UsageError(`Usage Error: Invalid option '${token}'. --${spec.name} takes no value.`);
-  }
-  if (spec.takes === 'value' && value === null) {
-    const next = tokens[at + 1];
-    if (next === undefined || next === '--')
-      throw new UsageError(`Usage Error: Missing --${spec.name} specification.`);
-    value = next;
-    taken = 2;
-  }
-  if (value === '' && spec.takes !== 'nothing') {
-    throw new UsageError(`Usage Error: Missing --${spec.name} specification.`);
-  }
-  if (value !== null && spec.value !== undefined && !spec.value.test(value)) {
-    throw new UsageError(`Usage Error: Invalid option '--${spec.name}=${value}'.`);
-  }
-  if (long.has(spec.name)) throw new UsageError(`Usage Error: Duplicate --${spec.name} specification.`);
-  long.set(spec.name, value);
-  return taken;
 }
 
 /** The state of one reading, left to right; the rules themselves are pure functions below. */
@@ -586,151 +463,4 @@ function positionalName(mode: ModeLetter): string {
 /** `"C:\logs\"` reaches a Windows program with a quote at its end (chapter 6.1.1, rule 7). */
 function stripQuote(value: string): string {
   return value.endsWith('"') ? value.slice(0, -1) : value;
-}
-
-interface FoundSwitch {
-  readonly spec: SwitchSpec;
-  readonly value: string | undefined;
-}
-
-/** A token that begins with `/`, in slash style: rules S4 to S9 in order. */
-function classifySlashToken(token: string, specs: readonly SwitchSpec[], host: ArgumentHost): Reading {
-  if (/^\/(?:\/|\.\/|\.\.\/)/.test(token) || /^\/[^/]+\/$/.test(token)) {
-    return { kind: 'path', rule: 'S4', path: token.replace(/^\/+/, '/') };
-  }
-  const body = token.slice(1).trimEnd();
-  const exact = readExactSwitch(body, specs);
-  if (exact !== null) return { kind: 'switch', rule: 'S5', ...exact };
-  const colon = readColonSwitch(body, specs);
-  if (colon !== null) return { kind: 'switch', rule: 'S6', ...colon };
-
-  const secondSlash = body.indexOf('/');
-  const firstPart = secondSlash < 0 ? body : body.slice(0, secondSlash);
-  if (secondSlash < 0) {
-    if (host.probe(token) !== null) return { kind: 'path', rule: 'S9', path: token };
-    const attached = readAttachedSwitch(body, specs);
-    return attached === null
-      ? { kind: 'path', rule: 'S9', path: token }
-      : { kind: 'switch', rule: 'S9', ...attached };
-  }
-  const rule = firstPart.length > 1 ? 'S7' : 'S8';
-  const pathSwitch = readAttachedPath(body, specs);
-  const isPath =
-    pathSwitch === null ||
-    host.probe(`/${firstPart}`) !== null ||
-    (rule === 'S7' && host.probe(firstPart.slice(pathSwitch.spec.name.length)) === null);
-  return isPath ? { kind: 'path', rule, path: token } : { kind: 'switch', rule, ...pathSwitch };
-}
-
-/** Any switch after a dash, or on Windows after either character. `null` = no switch of this mode. */
-function readSwitch(body: string, specs: readonly SwitchSpec[]): FoundSwitch | null {
-  return readExactSwitch(body, specs) ?? readColonSwitch(body, specs) ?? readAttachedSwitch(body, specs);
-}
-
-function startsWithName(body: string, spec: SwitchSpec): boolean {
-  return body.slice(0, spec.name.length).toLowerCase() === spec.name;
-}
-
-/** Rule S5: a complete switch without a path or free text in it. */
-function readExactSwitch(body: string, specs: readonly SwitchSpec[]): FoundSwitch | null {
-  for (const spec of specs) {
-    if (!startsWithName(body, spec)) continue;
-    const rest = body.slice(spec.name.length);
-    if (rest === '') return { spec, value: undefined };
-    if (
-      spec.takes === 'attached' &&
-      spec.freeText !== true &&
-      spec.name !== 'config' &&
-      spec.value.test(rest)
-    ) {
-      return { spec, value: rest };
-    }
-  }
-  return null;
-}
-
-/** Rule S6: the switch, `:` and its value. */
-function readColonSwitch(body: string, specs: readonly SwitchSpec[]): FoundSwitch | null {
-  for (const spec of specs) {
-    if (spec.takes === 'nothing' || !startsWithName(body, spec) || body.charAt(spec.name.length) !== ':')
-      continue;
-    const value = body.slice(spec.name.length).replace(/^:+/, '');
-    if (spec.takes === 'attached' && !spec.value.test(value)) continue;
-    return { spec, value: value === '' ? undefined : value };
-  }
-  return null;
-}
-
-/** A switch with a value glued to its letter: any path or text, numbers only where numbers belong. */
-function readAttachedSwitch(body: string, specs: readonly SwitchSpec[]): FoundSwitch | null {
-  const path = readAttachedPath(body, specs);
-  if (path !== null) return path;
-  for (const spec of specs) {
-    if (spec.takes !== 'attached' || !startsWithName(body, spec)) continue;
-    const value = body.slice(spec.name.length);
-    if (spec.value.test(value)) return { spec, value };
-  }
-  return null;
-}
-
-/** Path values glued to a letter. Names of several letters (`/kf`, `/vssrec`) want a colon or a blank. */
-function readAttachedPath(body: string, specs: readonly SwitchSpec[]): FoundSwitch | null {
-  for (const spec of specs) {
-    if (spec.takes !== 'path' || spec.name.length !== 1 || !startsWithName(body, spec)) continue;
-    const value = body.slice(1);
-    if (value !== '') return { spec, value };
-  }
-  return null;
-}
-
-/** Rules that concern several switches, or the base name (chapters 6.1.2 and 6.1.5). */
-function checkCombination(command: ModeCommand, host: ArgumentHost): void {
-  const names = command.switches.map((use) => use.name);
-  const has = (name: string) => names.includes(name);
-  if (command.mode === 'r') {
-    const relocations = [has('d'), has('n') || has('n*')].filter(Boolean).length;
-    if (relocations > 1) throw new UsageError('Usage Error: Only one type of recovery allowed.');
-    if ((has('k') || has('kf')) && has('p')) {
-      throw new UsageError("Usage Error: Invalid option '/p'. It cannot be combined with '/k'.");
-    }
-    checkBaseName(command.positional);
-  }
-  if (command.mode === 'm') checkDumpOrder(names, command.modifier);
-  if (command.mode === 'c') checkRestoreOptions(command, host);
-}
-
-function checkBaseName(base: string | null): void {
-  if (base === null || /^[^/\\]{3}$/.test(base)) return;
-  const slash = Math.max(base.lastIndexOf('/'), base.lastIndexOf('\\'));
-  const name = base.slice(slash + 1);
-  const hints =
-    slash >= 0 && name.length === 3
-      ? [`write /r ${name} /l ${base.slice(0, slash) || '/'}`]
-      : ['a base name has three characters, such as E00'];
-  throw new UsageError(`Usage Error: Invalid argument '${base}'. It is no logfile base name.`, hints);
-}
-
-function checkDumpOrder(names: readonly string[], modifier: string | null): void {
-  const before = (first: string, second: string) => {
-    const at = names.indexOf(second);
-    return at < 0 || names.slice(0, at).includes(first);
-  };
-  if (!before('p', 'k'))
-    throw new UsageError("Usage Error: Invalid option '/k'. It needs /p<pgno> before it.");
-  if (modifier !== 's' && !before('k', 'd')) {
-    throw new UsageError("Usage Error: Invalid option '/d'. It needs /k<key> before it.");
-  }
-}
-
-function checkRestoreOptions(command: ModeCommand, host: ArgumentHost): void {
-  const names = command.switches.map((use) => use.name);
-  if (names.includes('t') && names.includes('f')) {
-    throw new UsageError("Usage Error: Invalid option '/f'. It cannot be combined with '/t'.");
-  }
-  const instance = command.switches.find((use) => use.name === 't')?.value ?? null;
-  if (instance !== null && host.probe(instance) === 'directory' && host.holdsRestoreEnv(instance)) {
-    throw new UsageError(`Usage Error: Invalid argument '${instance}'.`, [
-      `'${instance}' is a restore directory; write it before /t`,
-    ]);
-  }
 }

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { EseError } from '../format/ese-error.js';
 import { FILE_KIND_NAMES, type FileKind, fileKind } from '../maintenance/file-kind.js';
 import type { CliHost } from './host.js';
-import { UsageError } from './slash-arguments.js';
+import { MissingArgument } from './usage-error.js';
 
 const DRIVE_LETTER = /^[A-Za-z]:[\\/]/;
 
@@ -73,12 +73,4 @@ export function requireKind(host: CliHost, file: string, wanted: FileKind): void
       file,
     },
   );
-}
-
-/** A mandatory argument is missing: a usage error that the original reports as `JET_errInvalidParameter`. */
-export class MissingArgument extends UsageError {
-  constructor(what: string) {
-    super(`Usage Error: Missing ${what} specification.`);
-    this.name = 'MissingArgument';
-  }
 }

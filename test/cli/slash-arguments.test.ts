@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type ArgumentHost,
-  type ModeCommand,
-  parseSlashArguments,
-  UsageError,
-} from '../../src/cli/slash-arguments.js';
+import { parseSlashArguments } from '../../src/cli/slash-arguments.js';
+import type { ModeCommand } from '../../src/cli/slash-command.js';
+import type { ArgumentHost } from '../../src/cli/slash-token.js';
+import { UsageError } from '../../src/cli/usage-error.js';
 
 /** A machine on which exactly these names exist; a trailing `/` marks a directory. */
 function hostWith(names: readonly string[], extra: Partial<ArgumentHost> = {}): ArgumentHost {

@@ -12,7 +12,7 @@ import {
   exportTable,
 } from '../../maintenance/export.js';
 import { EXIT, exitCodeOfJet } from '../exit-codes.js';
-import { UsageError } from '../slash-arguments.js';
+import { UsageError } from '../usage-error.js';
 import type { Verb, VerbContext, VerbOutcome } from '../verb.js';
 import { withDatabase } from './with-database.js';
 

@@ -17,8 +17,9 @@ import { hex, lastLgposText, lgposText, signatureText, timeText } from '../class
 import { isBaseName, streamHints, streamSource } from '../log-source.js';
 import { attachmentLines, envLines, problemLines } from '../log-text.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome, switchValue } from '../mode.js';
-import { type ModeCommand, UsageError } from '../slash-arguments.js';
-import { MissingArgument, requireKind, sourceFile } from '../typed-path.js';
+import type { ModeCommand } from '../slash-command.js';
+import { requireKind, sourceFile } from '../typed-path.js';
+import { MissingArgument, UsageError } from '../usage-error.js';
 
 /** The newest log format of the known engine versions (chapter 1.8). */
 const ENGINE_LOG_VERSION = '8.4000.130.280';

@@ -11,8 +11,9 @@ import {
 } from '../../maintenance/dump-page.js';
 import { forcedPageSize, type Mode, type ModeContext, switchValue } from '../mode.js';
 import { refuseLocked } from '../shared-read.js';
-import { type ModeCommand, UsageError } from '../slash-arguments.js';
+import type { ModeCommand } from '../slash-command.js';
 import { sourceFile } from '../typed-path.js';
+import { UsageError } from '../usage-error.js';
 import { printHeaderFields } from './dump-header.js';
 
 export const dumpPageMode: Mode = {

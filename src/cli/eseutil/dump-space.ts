@@ -3,7 +3,7 @@
 import { EseError } from '../../format/ese-error.js';
 import { dumpSpace, type SpaceReport, type SpaceTreeReport } from '../../maintenance/space.js';
 import { hasSwitch, type Mode, type ModeContext, switchValue } from '../mode.js';
-import { UsageError } from '../slash-arguments.js';
+import { UsageError } from '../usage-error.js';
 import { withDatabase } from './open-database.js';
 
 /** What a field may need besides its row. */

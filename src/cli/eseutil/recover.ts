@@ -20,8 +20,9 @@ import {
   type ModeOutcome,
   switchValue,
 } from '../mode.js';
-import type { ModeCommand } from '../slash-arguments.js';
-import { MissingArgument, meantPath } from '../typed-path.js';
+import type { ModeCommand } from '../slash-command.js';
+import { meantPath } from '../typed-path.js';
+import { MissingArgument } from '../usage-error.js';
 
 const CURRENT_DIRECTORY = '<current directory>';
 /** The colon of a drive letter must not part the two names of `/n`. */

@@ -2,8 +2,8 @@
 
 import { EseError } from '../../format/ese-error.js';
 import type { Mode } from '../mode.js';
-import type { ModeCommand } from '../slash-arguments.js';
-import { MissingArgument } from '../typed-path.js';
+import type { ModeCommand } from '../slash-command.js';
+import { MissingArgument } from '../usage-error.js';
 
 const NAMES: Readonly<Record<string, readonly [heading: string | null, name: string]>> = {
   d: ['DEFRAGMENTATION', '/d (defragmentation)'],
