@@ -188,22 +188,23 @@ function parseRecord(text: string): LockRecord | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const field = (name: string): unknown => (value as Record<string, unknown>)[name];
-  const text_ = (name: string): string => (typeof field(name) === 'string' ? String(field(name)) : '');
-  const textOrNull = (name: string): string | null => text_(name) || null;
-  const pid = field('pid');
-  const since = field('since');
-  if (!Number.isSafeInteger(pid) || Number(pid) <= 0) return undefined;
+  const fields: Readonly<Record<string, unknown>> = { ...value };
+  const textOf = (name: string): string => {
+    const field = fields[name];
+    return typeof field === 'string' ? field : '';
+  };
+  const { pid, since } = fields;
+  if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
   return {
-    pid: Number(pid),
-    host: text_('host'),
-    role: text_('role'),
+    pid,
+    host: textOf('host'),
+    role: textOf('role'),
     since: typeof since === 'number' ? since : 0,
-    token: text_('token'),
-    machine: text_('machine'),
-    boot: textOrNull('boot'),
-    namespace: textOrNull('namespace'),
-    start: textOrNull('start'),
+    token: textOf('token'),
+    machine: textOf('machine'),
+    boot: textOf('boot') || null,
+    namespace: textOf('namespace') || null,
+    start: textOf('start') || null,
   };
 }
 
