@@ -70,7 +70,7 @@ export class SessionTreeCursor {
   seekExact(key: Uint8Array): boolean {
     this.#search.find(this.tree, key);
     const { leaf, line, isExact } = this.#search;
-    return isExact && this.#settle(leaf, line) ? true : this.#leave();
+    return isExact && this.#settle(leaf, line) ? true : this.leave();
   }
 
   first(): boolean {
@@ -101,6 +101,7 @@ export class SessionTreeCursor {
   /** Reads the current node again, after changes; false if it is gone for this session. */
   refresh(): boolean {
     if (!this.#isOn) return false;
+    if (this.#isFresh()) return this.#settle(this.#page as Page, this.#line);
     if (!this.#findAgain()) return false;
     const { leaf, line } = this.#search;
     return this.#settle(leaf, line);
@@ -125,7 +126,7 @@ export class SessionTreeCursor {
       for (; line < page.nodeCount; line++) {
         if (this.#settle(page, line)) return true;
       }
-      if (page.pgnoNext === 0) return this.#leave();
+      if (page.pgnoNext === 0) return this.leave();
       page = this.#options.pages.readPage(page.pgnoNext);
       line = 0;
     }
@@ -138,7 +139,7 @@ export class SessionTreeCursor {
       for (; line >= 0; line--) {
         if (this.#settle(page, line)) return true;
       }
-      if (page.pgnoPrev === 0) return this.#leave();
+      if (page.pgnoPrev === 0) return this.leave();
       page = this.#options.pages.readPage(page.pgnoPrev);
       line = page.nodeCount - 1;
     }
@@ -163,7 +164,8 @@ export class SessionTreeCursor {
     return true;
   }
 
-  #leave(): boolean {
+  /** Leaves the node; returns false. */
+  leave(): boolean {
     this.#isOn = false;
     this.#page = undefined;
     return false;
