@@ -116,6 +116,8 @@ function databaseReport(database: DatabaseOutcome, failed: boolean): DatabaseRep
 
 function actionOf(database: DatabaseOutcome, failed: boolean): DatabaseReport['action'] {
   const { action, reason, stateAfter } = database;
+  // Its creation never came to an end: there is no such database.
+  if (action === 'removed') return 'ignored';
   if (action !== 'deferred') {
     return failed && stateAfter !== DATABASE_STATE.cleanShutdown ? 'failed' : action;
   }

@@ -506,6 +506,7 @@ function isLast(redo: Redo, lgpos: Lgpos): boolean {
 function finish(recovery: Recovery): void {
   const { redo, options, environment, start } = recovery;
   if (redo === undefined || start === undefined) return;
+  redo.removeUnfinished();
   removeCutLogs(recovery);
   const checkpoint = checkpointWriter(recovery);
   if (recovery.cut === undefined && redo.lgposQuit !== undefined && isLast(redo, redo.lgposQuit)) {

@@ -123,6 +123,11 @@ export class AttachedDatabase {
     return this.headerFile.header;
   }
 
+  /** Whether the log has not come to the end of its creation. */
+  get isUnfinished(): boolean {
+    return this.header.state === DATABASE_STATE.justCreated;
+  }
+
   get pageSize(): number {
     return this.header.cbPageSize || 4096;
   }

@@ -34,7 +34,8 @@ export interface DatabaseOutcome {
   readonly loggedPath: string;
   readonly dbid: number;
   readonly signDb: Signature;
-  action: 'recovered' | 'created' | 'deferred';
+  /** `removed`: its creation never came to an end. */
+  action: 'recovered' | 'created' | 'deferred' | 'removed';
   reason: DeferredDatabase['reason'] | undefined;
   readonly stateBefore: number | undefined;
   stateAfter: number | undefined;
@@ -482,7 +483,7 @@ export class Redo {
     const { context, headerFile, header } = database;
     switch (record.name) {
       case 'CreateDBFinish':
-        if (header.state === 1) database.finishCreation();
+        if (database.isUnfinished) database.finishCreation();
         return;
       case 'SetDbVersion':
         if (record.versionMajor !== header.version) {
@@ -695,7 +696,7 @@ export class Redo {
 
   #note(database: AttachedDatabase, found: FoundDatabase, action: 'recovered' | 'created'): void {
     const { path, loggedPath, dbid, header } = database;
-    const known = this.outcomes.find((one) => one.path === path);
+    const known = this.#outcomeOf(database);
     if (known !== undefined) {
       if (known.action !== 'created') known.action = action;
       known.reason = undefined;
@@ -723,16 +724,42 @@ export class Redo {
     this.release(database, lgpos);
   }
 
-  /** Makes a database clean at `lgpos` and closes it. */
+  /** Makes a database clean at `lgpos` and closes it. One whose creation did not end is removed. */
   release(database: AttachedDatabase, lgpos: Lgpos): void {
+    if (database.isUnfinished) {
+      this.#remove(database);
+      return;
+    }
     try {
       database.detach(lgpos);
       this.pagesChanged += database.pool?.pagesChanged ?? 0;
-      const outcome = this.outcomes.find(({ path }) => path === database.path);
+      const outcome = this.#outcomeOf(database);
       if (outcome !== undefined) outcome.stateAfter = database.header.state;
     } finally {
       database.close();
     }
+  }
+
+  /** Removes the databases whose creation did not come to an end: nobody has ever used them. */
+  removeUnfinished(): void {
+    for (const database of this.attached()) {
+      if (!database.isUnfinished) continue;
+      this.databases[database.dbid] = undefined;
+      this.#remove(database);
+    }
+  }
+
+  #remove(database: AttachedDatabase): void {
+    database.close();
+    const { path } = database;
+    if (this.#options.rehearsal) this.#rehearsed.delete(path);
+    else this.#options.environment.fs.unlink(path);
+    const outcome = this.#outcomeOf(database);
+    if (outcome !== undefined) Object.assign(outcome, { action: 'removed', stateAfter: undefined });
+  }
+
+  #outcomeOf({ path }: AttachedDatabase): DatabaseOutcome | undefined {
+    return this.outcomes.find((one) => one.path === path);
   }
 
   /** The error of pages that no record explained. A rehearsal knows of none. */
