@@ -587,13 +587,32 @@ function prefixLengthAgainst(key: Uint8Array, length: number, prefix: Uint8Array
   return common >= PREFIX_MIN ? common : 0;
 }
 
-/** The first structural fault of a page: the JET error and what is wrong. */
+/** The first structural fault of a page: the JET error, what is wrong, and which part of the page it is in. */
 export interface PageFault {
   readonly error: 'JET_errDatabaseCorrupted' | 'JET_errPageTagCorrupted' | 'JET_errNodeCorrupted';
   readonly what: string;
+  readonly part: 'tags' | 'flags' | 'node' | 'prefix';
+  /** The node at fault. */
+  readonly line?: number;
 }
 
 const KNOWN_FLAGS = Object.values(PAGE_FLAG).reduce((all, bit) => all | bit, 0) | 0x300 | 0x1000;
+
+function spaceFault(what: string): PageFault {
+  return { error: 'JET_errDatabaseCorrupted', what, part: 'tags' };
+}
+
+function tagFault(what: string): PageFault {
+  return { error: 'JET_errPageTagCorrupted', what, part: 'tags' };
+}
+
+function flagFault(what: string): PageFault {
+  return { error: 'JET_errDatabaseCorrupted', what, part: 'flags' };
+}
+
+function nodeFault(what: string, line: number): PageFault {
+  return { error: 'JET_errNodeCorrupted', what, part: 'node', line };
+}
 
 /**
  * Checks what one page says of itself, without its tree: counters, tags, node lengths, space equation
@@ -602,36 +621,29 @@ const KNOWN_FLAGS = Object.values(PAGE_FLAG).reduce((all, bit) => all | bit, 0) 
  * `lastPgno` bounds the child page numbers of internal pages.
  */
 export function checkPageStructure(page: Page, lastPgno = 0xffffffff): PageFault | undefined {
-  const fault = (error: PageFault['error'], what: string): PageFault => ({ error, what });
   const area = page.dataAreaBytes;
   const count = page.tagCount;
   const flags = page.flags;
   const isEmpty = (flags & PAGE_FLAG.empty) !== 0;
   const isPreInit = (flags & PAGE_FLAG.preInit) !== 0;
-  if (page.cbFree > area) return fault('JET_errDatabaseCorrupted', 'cbFree exceeds the data area');
-  if (page.cbUncommittedFree > page.cbFree) {
-    return fault('JET_errDatabaseCorrupted', 'cbUncommittedFree exceeds cbFree');
-  }
-  if (page.ibMicFree > area) return fault('JET_errDatabaseCorrupted', 'ibMicFree lies behind the data area');
-  if (count * TAG_BYTES > area || count >= area / 4) {
-    return fault('JET_errPageTagCorrupted', `${count} tags do not fit`);
-  }
-  if (isEmpty && isPreInit) return fault('JET_errDatabaseCorrupted', 'the page is both empty and preInit');
-  if (count === 0 && !isEmpty && !isPreInit) return fault('JET_errPageTagCorrupted', 'the page has no tags');
-  if (page.ibMicFree + TAG_BYTES * count > area) {
-    return fault('JET_errPageTagCorrupted', 'the tags reach into the data');
-  }
+  if (page.cbFree > area) return spaceFault('cbFree exceeds the data area');
+  if (page.cbUncommittedFree > page.cbFree) return spaceFault('cbUncommittedFree exceeds cbFree');
+  if (page.ibMicFree > area) return spaceFault('ibMicFree lies behind the data area');
+  if (count * TAG_BYTES > area || count >= area / 4) return tagFault(`${count} tags do not fit`);
+  if (isEmpty && isPreInit) return flagFault('the page is both empty and preInit');
+  if (count === 0 && !isEmpty && !isPreInit) return tagFault('the page has no tags');
+  if (page.ibMicFree + TAG_BYTES * count > area) return tagFault('the tags reach into the data');
   if ((flags & PAGE_FLAG.longValue) !== 0 && (flags & PAGE_FLAG.index) !== 0) {
-    return fault('JET_errDatabaseCorrupted', 'the page claims to be both index and long value');
+    return flagFault('the page claims to be both index and long value');
   }
   if ((flags & PAGE_FLAG.leaf) !== 0 && (flags & PAGE_FLAG.parentOfLeaf) !== 0) {
-    return fault('JET_errDatabaseCorrupted', 'the page claims to be both leaf and parent of leaves');
+    return flagFault('the page claims to be both leaf and parent of leaves');
   }
   if ((flags & PAGE_FLAG.nonUnique) !== 0 && (flags & PAGE_FLAG.index) === 0) {
-    return fault('JET_errDatabaseCorrupted', 'only an index may have keys that are not unique');
+    return flagFault('only an index may have keys that are not unique');
   }
   if ((flags & PAGE_FLAG.root) !== 0 && (page.pgnoPrev !== 0 || page.pgnoNext !== 0)) {
-    return fault('JET_errDatabaseCorrupted', 'a root page has siblings');
+    return flagFault('a root page has siblings');
   }
   const reserved = page.reservedTags;
   const node = createNodeView();
@@ -642,42 +654,43 @@ export function checkPageStructure(page: Page, lastPgno = 0xffffffff): PageFault
     const size = page.tagSize(itag);
     const start = page.tagOffset(itag) - page.headerBytes;
     if (size === 0) {
-      if (itag >= reserved) return fault('JET_errPageTagCorrupted', `tag ${itag} is empty`);
+      if (itag >= reserved) return tagFault(`tag ${itag} is empty`);
       continue;
     }
-    if (start + size > page.ibMicFree) {
-      return fault('JET_errPageTagCorrupted', `tag ${itag} reaches past the used data`);
-    }
+    if (start + size > page.ibMicFree) return tagFault(`tag ${itag} reaches past the used data`);
     used += size;
     if (start < lastEnd) overlaps = true;
     lastEnd = Math.max(lastEnd, start + size);
     if (itag < reserved) continue;
+    const line = itag - reserved;
     try {
-      page.readNode(itag - reserved, node);
+      page.readNode(line, node);
     } catch (error) {
       if (!(error instanceof EseError)) throw error;
-      return fault('JET_errNodeCorrupted', error.detail);
+      return { ...nodeFault(error.detail, line), part: isPrefixTooLong(page, itag) ? 'prefix' : 'node' };
     }
-    if (node.dataLength === 0) return fault('JET_errNodeCorrupted', `node ${itag - reserved} has no data`);
+    if (node.dataLength === 0) return nodeFault(`node ${line} has no data`, line);
     if ((flags & PAGE_FLAG.leaf) === 0 && !isEmpty) {
-      if (node.dataLength !== 4) {
-        return fault('JET_errNodeCorrupted', `node ${itag - reserved} does not hold one page number`);
-      }
+      if (node.dataLength !== 4) return nodeFault(`node ${line} does not hold one page number`, line);
       const child = page.childPgno(node);
-      if (child === 0 || child > lastPgno) {
-        return fault('JET_errNodeCorrupted', `node ${itag - reserved} points to page ${child}`);
-      }
+      if (child === 0 || child > lastPgno) return nodeFault(`node ${line} points to page ${child}`, line);
     }
   }
   // Tags lie in any order; only when one starts before an earlier one ended can any two overlap.
-  if (overlaps && tagsOverlap(page)) return fault('JET_errPageTagCorrupted', 'two tags overlap');
+  if (overlaps && tagsOverlap(page)) return tagFault('two tags overlap');
   if (page.cbFree !== area - used - TAG_BYTES * count) {
-    return fault(
-      'JET_errDatabaseCorrupted',
-      `cbFree is ${page.cbFree}, the tags leave ${area - used - TAG_BYTES * count} bytes`,
-    );
+    return spaceFault(`cbFree is ${page.cbFree}, the tags leave ${area - used - TAG_BYTES * count} bytes`);
   }
   return undefined;
+}
+
+/** Whether a node takes more of the prefix key than there is. */
+function isPrefixTooLong(page: Page, itag: number): boolean {
+  return (
+    (page.tagFlags(itag) & NODE_FLAG.compressed) !== 0 &&
+    page.tagSize(itag) >= 4 &&
+    (page.view.getUint16(page.tagOffset(itag), true) & LENGTH_MASK) > page.tagSize(0)
+  );
 }
 
 function tagsOverlap(page: Page): boolean {
