@@ -20,6 +20,8 @@ const DATABASE = fileURLToPath(
 );
 const TABLE = 'MSysObjects';
 const ROWS = 65_068;
+/** The peer needs half a minute a round. */
+const PROCESS_ROUNDS = 3;
 const GIB = 2 ** 30;
 const FORMATS = /** @type {const} */ (['csv', 'jsonl', 'canonical']);
 
@@ -52,27 +54,32 @@ if (!existsSync(DATABASE)) {
     } else {
       console.log('without the peer esedbexport: apt-get install libesedb-utils');
     }
-    await compare(`Export of ${ROWS} rows, whole process`, 0, [
-      ...peers,
-      ...FORMATS.map((format) => ({
-        name: `esekit export --format ${format}`,
-        run: () => {
-          const out = join(folder, format);
-          rmSync(out, { recursive: true, force: true });
-          runProgram(process.execPath, [
-            esekit,
-            'export',
-            DATABASE,
-            '--table',
-            TABLE,
-            '--format',
-            format,
-            '--out',
-            out,
-          ]);
-        },
-      })),
-    ]);
+    await compare(
+      `Export of ${ROWS} rows, whole process`,
+      0,
+      [
+        ...peers,
+        ...FORMATS.map((format) => ({
+          name: `esekit export --format ${format}`,
+          run: () => {
+            const out = join(folder, format);
+            rmSync(out, { recursive: true, force: true });
+            runProgram(process.execPath, [
+              esekit,
+              'export',
+              DATABASE,
+              '--table',
+              TABLE,
+              '--format',
+              format,
+              '--out',
+              out,
+            ]);
+          },
+        })),
+      ],
+      PROCESS_ROUNDS,
+    );
     /** @type {{ name: string, bytes: number, run: () => unknown }[]} */
     const own = [];
     for (const format of FORMATS) {

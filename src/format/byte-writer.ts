@@ -1,3 +1,6 @@
+import { constants } from 'node:buffer';
+import { EseError } from './ese-error.js';
+
 /**
  * A growing buffer that output is appended to. The hot loops of export write into `bytes` directly after
  * {@link reserve}; nothing is allocated while the buffer is large enough.
@@ -14,13 +17,23 @@ export function createByteWriter(capacity: number): ByteWriter {
   return { bytes: new Uint8Array(Math.max(64, capacity)), length: 0 };
 }
 
-/** Makes room for `count` more bytes. */
+/**
+ * Makes room for `count` more bytes.
+ *
+ * @throws EseError JET_errOutOfMemory if the platform cannot give so much.
+ */
 export function reserve(writer: ByteWriter, count: number): void {
   const needed = writer.length + count;
-  if (needed <= writer.bytes.length) {
-    return;
+  if (needed > writer.bytes.length) grow(writer, needed);
+}
+
+function grow(writer: ByteWriter, needed: number): void {
+  let grown: Uint8Array;
+  try {
+    grown = new Uint8Array(Math.max(needed, Math.min(2 * writer.bytes.length, constants.MAX_LENGTH)));
+  } catch {
+    throw new EseError('JET_errOutOfMemory', `a value or row needs ${needed} bytes of memory`);
   }
-  const grown = new Uint8Array(Math.max(needed, 2 * writer.bytes.length));
   grown.set(writer.bytes.subarray(0, writer.length));
   writer.bytes = grown;
 }

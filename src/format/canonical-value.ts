@@ -34,6 +34,7 @@ const HYPHEN = 0x2d;
 const SPACE = 0x20;
 const TILDE = 0x7e;
 const MOST_BYTES_PER_UNIT = 6;
+const PIECE_BYTES = 64 * 1024;
 
 /** The letters of JSON's two-character escapes, by control character. */
 const SHORT_ESCAPES = new Uint8Array(SPACE);
@@ -205,15 +206,21 @@ function appendJsonText(
   start: number,
   end: number,
 ): void {
-  reserve(out, 2 + MOST_BYTES_PER_UNIT * (end - start));
   appendQuote(out);
   const units = singleByteUnits(codePage);
-  if (units !== undefined) {
-    for (let at = start; at < end; at++) appendUnit(out, units[bytes[at] ?? 0] ?? 0);
-  } else if (effectiveCodePage(codePage) === CODE_PAGE_UNICODE) {
-    for (let at = start; at < end; at += 2) appendUnit(out, u16(bytes, at));
-  } else {
+  if (units === undefined && effectiveCodePage(codePage) !== CODE_PAGE_UNICODE) {
     appendJsonString(out, decodeOther(bytes, start, end, codePage) ?? '');
+  } else {
+    // Piece by piece, since most of the room that escapes might need is not needed.
+    for (let piece = start; piece < end; piece += PIECE_BYTES) {
+      const pieceEnd = Math.min(end, piece + PIECE_BYTES);
+      reserve(out, MOST_BYTES_PER_UNIT * (pieceEnd - piece));
+      if (units === undefined) {
+        for (let at = piece; at < pieceEnd; at += 2) appendUnit(out, u16(bytes, at));
+      } else {
+        for (let at = piece; at < pieceEnd; at++) appendUnit(out, units[bytes[at] ?? 0] ?? 0);
+      }
+    }
   }
   appendQuote(out);
 }

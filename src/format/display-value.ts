@@ -45,7 +45,6 @@ const SURROGATE_MOST = 0xdfff;
 const REPLACEMENT_CHARACTER = 0xfffd;
 /** csv readers stop at a NUL; inside a text it is shown by its symbol. */
 const SYMBOL_FOR_NULL = 0x2400;
-const MOST_BYTES_PER_UNIT = 6;
 
 /**
  * Appends the value `bytes[start..end)`, which is plain.
@@ -138,7 +137,6 @@ function appendText(
   start: number,
   end: number,
 ): void {
-  reserve(out, 2 + MOST_BYTES_PER_UNIT * (end - start + 1));
   appendQuote(out);
   const units = singleByteUnits(codePage);
   if (units !== undefined) {
@@ -189,7 +187,6 @@ function appendDecoded(
     return;
   }
   const shown = isCsv ? text.replace(/\0+$/, '') : text;
-  reserve(out, 2 + MOST_BYTES_PER_UNIT * shown.length);
   for (const character of shown) {
     const codePoint = character.codePointAt(0) ?? 0;
     if (codePoint <= 0xffff) appendUnit(out, isCsv, codePoint);
@@ -197,11 +194,10 @@ function appendDecoded(
   }
 }
 
-/** Appends one code unit that is no surrogate; room for it has been reserved. */
+/** Appends one code unit that is no surrogate. */
 function appendUnit(out: ByteWriter, isCsv: boolean, unit: number): void {
   if (unit >= SPACE && unit < DELETE && unit !== QUOTE && unit !== BACKSLASH) {
-    out.bytes[out.length] = unit;
-    out.length++;
+    appendByte(out, unit);
   } else if (isCsv) {
     if (unit === QUOTE) appendByte(out, QUOTE);
     appendUtf8(out, unit === 0 ? SYMBOL_FOR_NULL : unit);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { appendInteger, appendInteger64, createByteWriter } from '../../src/format/byte-writer.js';
+import { appendInteger, appendInteger64, createByteWriter, reserve } from '../../src/format/byte-writer.js';
 import { appendCanonicalValue } from '../../src/format/canonical-value.js';
 import { COLTYP } from '../../src/format/column.js';
 import { appendDisplayValue } from '../../src/format/display-value.js';
@@ -53,6 +53,12 @@ describe('canonical values', () => {
     expect(canonical(COLTYP.text, bytesOf('80'))).toBe('"\\u20ac"');
     expect(canonical(COLTYP.longText, utf16('🦊 end\0'), 1200)).toBe('"\\ud83e\\udd8a end\\u0000"');
     expect(canonical(COLTYP.longText, bytesOf('3ed8'), 1200)).toBe('"\\ud83e"');
+  });
+
+  it('long text comes in pieces that join without a seam', () => {
+    const text = 'aé🦊\n'.repeat(40_000);
+    expect(JSON.parse(canonical(COLTYP.longText, utf16(text), 1200))).toBe(text);
+    expect(JSON.parse(display('jsonl', COLTYP.longText, utf16(text), 1200))).toBe(text);
   });
 
   it('bytes that are no text of their code page are given as they are', () => {
@@ -196,5 +202,13 @@ describe('integers', () => {
       '999',
       '1000',
     ]);
+  });
+});
+
+describe('room for output', () => {
+  it('that no machine has is an error of the engine, not of the program', () => {
+    expect(() => reserve(createByteWriter(0), 2 ** 53 - 100)).toThrow(
+      expect.objectContaining({ name: 'JET_errOutOfMemory' }),
+    );
   });
 });
