@@ -1,16 +1,9 @@
 import { OBJID_CATALOG, OBJID_DATABASE, PGNO_DATABASE } from '../format/catalog-row.js';
-import {
-  DATABASE_FORMAT_VERSION,
-  DATABASE_STATE,
-  FILE_TYPE,
-  HEADER_MAGIC,
-  type HeaderChanges,
-  writeHeaderFields,
-} from '../format/database-header.js';
+import { DATABASE_STATE, type HeaderChanges } from '../format/database-header.js';
 import { EseError, type Lgpos } from '../format/ese-error.js';
+import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
-import { type Page, pageOffset } from '../format/page.js';
-import type { Signature } from '../format/signature.js';
+import type { Page } from '../format/page.js';
 import type { TableDefinition } from '../format/table-definition.js';
 import type { Environment } from '../io/environment.js';
 import type { FileHandle } from '../io/file-system.js';
@@ -18,12 +11,13 @@ import { type BufferPool, createBufferPool } from './buffer-pool.js';
 import { Catalog } from './catalog.js';
 import type { HeaderFile } from './header-file.js';
 import { LongValues } from './long-values-writer.js';
-import type { NodeVersion } from './node-versions.js';
+import { compareTrx, type NodeVersion } from './node-versions.js';
 import { PageChanges } from './page-changes.js';
 import { createLongValueTree, type DroppedTree, type SchemaHost } from './schema.js';
 import { type GrowthOptions, SpaceWriter } from './space-writer.js';
 import { Table, treeOf } from './table.js';
 import type { Session, Transactions } from './transactions.js';
+import { TreeCleaner } from './tree-cleaner.js';
 import type { Tree } from './tree-search.js';
 import type { TreeWriter } from './tree-writer.js';
 
@@ -57,6 +51,12 @@ export interface OpenDatabaseOptions extends DatabaseOptions {
   readonly lgposAttach: Lgpos;
 }
 
+/** Deleted nodes that are cleaned up in one transaction, and that make a clean-up due. */
+const CLEAN_UP_BATCH = 64;
+const CLEAN_UP_DUE = 4096;
+/** Kinds of tree in a FreeFDP record (chapter 4.6.2). */
+const FDP_TABLE = 1;
+const FDP_INDEX = 2;
 /** "Shadowing is disabled" in the header's dbFlags (chapter 1.2.2). */
 const NO_SHADOW = 0x1;
 
@@ -79,6 +79,10 @@ export class Database implements SchemaHost {
   #tables: Map<string, Table> | undefined;
   /** Trees whose space is given back once all transactions that began before are over. */
   readonly #dropped: { readonly trees: readonly DroppedTree[]; readonly trx: number }[] = [];
+  readonly #goneTrees = new Set<number>();
+  readonly #dead: NodeVersion[] = [];
+  readonly #cleaner: TreeCleaner;
+  #isCleaning = false;
   #hasUndoInfo = false;
   #isFlushMapDropped = false;
 
@@ -110,6 +114,7 @@ export class Database implements SchemaHost {
       dbtime: options.dbtime,
     });
     this.space = new SpaceWriter(this.changes, options);
+    this.#cleaner = new TreeCleaner(this.trees, this.space);
     this.catalog = new Catalog(this, (headerFile.header.dbFlags & NO_SHADOW) === 0);
   }
 
@@ -239,11 +244,101 @@ export class Database implements SchemaHost {
   // --- Clean-up ---
 
   /** A version is gone: what it deleted, or never committed, can be removed. */
-  noteDead(_version: NodeVersion): void {}
+  noteDead(version: NodeVersion): void {
+    const { operation } = version;
+    const leavesNode = operation === UNDO_OPERATION.flagDelete || operation === UNDO_OPERATION.insert;
+    const isUncommittedInsert = operation === UNDO_OPERATION.insert && version.trxCommit0 === 0;
+    if (operation === UNDO_OPERATION.insert && !isUncommittedInsert) return;
+    if (leavesNode || operation === UNDO_OPERATION.delta) this.#dead.push(version);
+  }
 
-  cleanUp(): void {}
+  /** A tree is no more: nothing on its pages is to be touched. */
+  forgetTree(objid: number): void {
+    this.#goneTrees.add(objid);
+  }
 
-  cleanUpIfDue(): void {}
+  /** Nodes and trees that wait for their removal. */
+  get cleanUpBacklog(): number {
+    return this.#dead.length + this.#dropped.length;
+  }
+
+  /** Removes what committed transactions have deleted, as far as no transaction can see it any more. */
+  cleanUp(): void {
+    if (this.#isCleaning || this.cleanUpBacklog === 0) return;
+    this.#isCleaning = true;
+    const session = this.transactions.createSession();
+    try {
+      this.#freeDropped(session);
+      while (this.#dead.length > 0) {
+        const batch = this.#dead.splice(0, CLEAN_UP_BATCH);
+        session.transaction(() => this.#cleanBatch(session, batch), { lazy: true });
+      }
+    } finally {
+      this.transactions.endSession(session);
+      this.#isCleaning = false;
+    }
+  }
+
+  /** {@link cleanUp} if so much has come together that it pays. */
+  cleanUpIfDue(): void {
+    if (this.cleanUpBacklog >= CLEAN_UP_DUE) this.cleanUp();
+  }
+
+  #cleanBatch(session: Session, batch: readonly NodeVersion[]): void {
+    for (const { pgnoFDP, objidFDP, key, bookmarkData, operation, pageFlags } of batch) {
+      if (this.#goneTrees.has(objidFDP)) continue;
+      if (operation === UNDO_OPERATION.delta) {
+        this.#removeUnreferenced(session, objidFDP, key);
+        continue;
+      }
+      const tree: Tree = {
+        pgnoFdp: pgnoFDP,
+        objid: objidFDP,
+        isUnique: (pageFlags & LOG_PAGE_FLAG.unique) !== 0,
+        isSpace: false,
+        appendFree: 0,
+      };
+      this.#cleaner.clean(session, tree, key, bookmarkData);
+    }
+  }
+
+  /** Removes a long value to which no record refers any more. */
+  #removeUnreferenced(session: Session, objid: number, key: Uint8Array): void {
+    for (const table of this.#byName.values()) {
+      if (table.definition.longValueTree?.objid !== objid) continue;
+      const lid: Lid = { high: 0, low: 0 };
+      if (readLongValueKey(key, key.length, lid) === LONG_VALUE_ROOT) {
+        table.longValuesIfAny?.removeIfUnreferenced(session, lid);
+      }
+      return;
+    }
+  }
+
+  /** Gives the space of deleted tables and indexes back. */
+  #freeDropped(session: Session): void {
+    const oldest = this.transactions.oldestTrx();
+    while (this.#dropped.length > 0) {
+      const [next] = this.#dropped;
+      if (next === undefined || (oldest !== undefined && compareTrx(next.trx, oldest) >= 0)) return;
+      this.#dropped.shift();
+      session.transaction(
+        () => {
+          for (const { tree, kind } of next.trees) {
+            this.forgetTree(tree.objid);
+            this.changes.begin(session);
+            this.changes.log('FreeFDP', {
+              dbid: this.dbid,
+              pgnoFDP: tree.pgnoFdp,
+              trxCommitted: next.trx,
+              fdpType: kind === 'table' ? FDP_TABLE : FDP_INDEX,
+            });
+            this.space.freeTree(session, tree);
+          }
+        },
+        { lazy: true },
+      );
+    }
+  }
 
   // --- Pages and header ---
 
@@ -323,53 +418,4 @@ export class Database implements SchemaHost {
   close(): void {
     this.#file.close();
   }
-}
-
-/** The format that a new database gets (chapter 1.9): every engine since Windows 8 reads it. */
-const CREATE_UPDATE_MAJOR = 20;
-/** Pages of the base schema (chapter 1.1). */
-export const BASE_PAGES = 30;
-
-/** What the header of a database says while it is being created. */
-export interface NewDatabaseHeader {
-  readonly signDb: Signature;
-  readonly signLog: Signature;
-  readonly dbid: number;
-  readonly lgpos: Lgpos;
-  readonly pageSize: number;
-  readonly generationTime: Logtime | undefined;
-  readonly now: Logtime;
-}
-
-/** The header page of a database that is being created (chapter 10.5, step 2). */
-export function newDatabaseHeader(database: NewDatabaseHeader): Uint8Array {
-  const { signDb, signLog, dbid, lgpos, pageSize, generationTime, now } = database;
-  const { generation } = lgpos;
-  const bytes = new Uint8Array(pageSize);
-  writeHeaderFields(bytes, {
-    magic: HEADER_MAGIC,
-    version: DATABASE_FORMAT_VERSION,
-    updateMajor: CREATE_UPDATE_MAJOR,
-    createVersion: DATABASE_FORMAT_VERSION,
-    createUpdate: CREATE_UPDATE_MAJOR,
-    fileType: FILE_TYPE.database,
-    cbPageSize: pageSize,
-    state: DATABASE_STATE.justCreated,
-    signDb,
-    signLog,
-    dbid,
-    lgposAttach: lgpos,
-    logtimeAttach: now,
-    genMinRequired: generation,
-    genMaxRequired: generation,
-    genMaxCommitted: generation,
-    genMinConsistent: generation,
-    logtimeGenMaxCommitted: generationTime,
-  });
-  return bytes;
-}
-
-/** Size in bytes of a file that holds the base schema. */
-export function newDatabaseBytes(pageSize: number): number {
-  return pageOffset(BASE_PAGES + 1, pageSize);
 }

@@ -1,7 +1,14 @@
 import { dirname, join } from 'node:path';
 import { ATTACH_INFO_FLAG, type NewAttachInfo } from '../format/attach-info.js';
 import { OBJID_DATABASE } from '../format/catalog-row.js';
-import { checkHeaderSupported, DATABASE_STATE, type HeaderChanges } from '../format/database-header.js';
+import {
+  BASE_PAGES,
+  checkHeaderSupported,
+  DATABASE_STATE,
+  type HeaderChanges,
+  newDatabaseBytes,
+  newDatabaseHeader,
+} from '../format/database-header.js';
 import { DBTIME_START } from '../format/dbtime.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { LGPOS_NONE } from '../format/lgpos.js';
@@ -18,14 +25,7 @@ import {
   type CheckpointWriterOptions,
   createCheckpointWriter,
 } from './checkpoint-writer.js';
-import {
-  BASE_PAGES,
-  Database,
-  type DatabaseLog,
-  type DatabaseOptions,
-  newDatabaseBytes,
-  newDatabaseHeader,
-} from './database.js';
+import { Database, type DatabaseLog, type DatabaseOptions } from './database.js';
 import {
   createCatalog,
   createLocalesTable,
@@ -40,6 +40,7 @@ import {
   type LogWriter,
   type LogWriterOptions,
 } from './log-writer.js';
+import type { NodeVersion } from './node-versions.js';
 import { DATABASE_EXTENSION } from './space-writer.js';
 import { type Session, Transactions } from './transactions.js';
 
@@ -146,7 +147,7 @@ export class Instance {
       }
       this.transactions = new Transactions({
         log: this.#log,
-        undo: (session, version) => this.#database(version.dbid).trees.undo(session, version),
+        undo: (session, version) => this.#undo(session, version),
         purged: (version) => this.#databases.get(version.dbid)?.noteDead(version),
         idle: (isOutermost) => this.#idle(isOutermost),
         ...(options.versionBytesMax === undefined ? {} : { versionBytesMax: options.versionBytesMax }),
@@ -429,6 +430,12 @@ export class Instance {
       if (!this.#databases.has(dbid)) return dbid;
     }
     throw new EseError('JET_errTooManyAttachedDatabases');
+  }
+
+  #undo(session: Session, version: NodeVersion): void {
+    const database = this.#database(version.dbid);
+    database.trees.undo(session, version);
+    database.noteDead(version);
   }
 
   #database(dbid: number): Database {

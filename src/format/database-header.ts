@@ -2,7 +2,7 @@ import { readDbtime, writeDbtime } from './dbtime.js';
 import { EseError, type Lgpos } from './ese-error.js';
 import { LGPOS_BYTES, LGPOS_NONE, readLgpos, writeLgpos } from './lgpos.js';
 import { LOGTIME_BYTES, type Logtime, logtimeToDate, readLogtime, writeLogtime } from './logtime.js';
-import { PAGE_SIZES } from './page.js';
+import { PAGE_SIZES, pageOffset } from './page.js';
 import { xorChecksum } from './page-checksum.js';
 import { readSignature, type Signature } from './signature.js';
 
@@ -285,6 +285,56 @@ export function writeHeaderFields(bytes: Uint8Array, changes: HeaderChanges): vo
     }
   }
   view.setUint32(0, xorChecksum(bytes), true);
+}
+
+/** The format that a new database gets (chapter 1.9): every engine since Windows 8 reads it. */
+const CREATE_UPDATE_MAJOR = 20;
+
+/** What the header of a database says while it is being created. */
+export interface NewDatabaseHeader {
+  readonly signDb: Signature;
+  readonly signLog: Signature;
+  readonly dbid: number;
+  readonly lgpos: Lgpos;
+  readonly pageSize: number;
+  readonly generationTime: Logtime | undefined;
+  readonly now: Logtime;
+}
+
+/** The header page of a database that is being created (chapter 10.5, step 2). */
+export function newDatabaseHeader(database: NewDatabaseHeader): Uint8Array {
+  const { signDb, signLog, dbid, lgpos, pageSize, generationTime, now } = database;
+  const { generation } = lgpos;
+  const bytes = new Uint8Array(pageSize);
+  writeHeaderFields(bytes, {
+    magic: HEADER_MAGIC,
+    version: DATABASE_FORMAT_VERSION,
+    updateMajor: CREATE_UPDATE_MAJOR,
+    createVersion: DATABASE_FORMAT_VERSION,
+    createUpdate: CREATE_UPDATE_MAJOR,
+    fileType: FILE_TYPE.database,
+    cbPageSize: pageSize,
+    state: DATABASE_STATE.justCreated,
+    signDb,
+    signLog,
+    dbid,
+    lgposAttach: lgpos,
+    logtimeAttach: now,
+    genMinRequired: generation,
+    genMaxRequired: generation,
+    genMaxCommitted: generation,
+    genMinConsistent: generation,
+    logtimeGenMaxCommitted: generationTime,
+  });
+  return bytes;
+}
+
+/** Pages of the base schema (chapter 1.1). */
+export const BASE_PAGES = 30;
+
+/** Size in bytes of a file that holds the base schema. */
+export function newDatabaseBytes(pageSize: number): number {
+  return pageOffset(BASE_PAGES + 1, pageSize);
 }
 
 /** Backup information that is not set. */

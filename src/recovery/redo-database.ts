@@ -1,18 +1,9 @@
 import { type BufferPool, createBufferPool } from '../engine/buffer-pool.js';
 import type { HeaderFile } from '../engine/header-file.js';
-import {
-  DATABASE_FORMAT_VERSION,
-  DATABASE_STATE,
-  type DatabaseHeader,
-  FILE_TYPE,
-  HEADER_MAGIC,
-  type HeaderChanges,
-  writeHeaderFields,
-} from '../format/database-header.js';
+import { DATABASE_STATE, type DatabaseHeader, type HeaderChanges } from '../format/database-header.js';
 import { compareLgpos, type Lgpos } from '../format/ese-error.js';
 import { LGPOS_NONE } from '../format/lgpos.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
-import { pageOffset } from '../format/page.js';
 import type { Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { FileHandle } from '../io/file-system.js';
@@ -21,10 +12,6 @@ import { RedoMap } from '../operations/redo-map.js';
 import type { DeferReason } from './attach-decision.js';
 import type { RedoVersions } from './redo-versions.js';
 
-/** The format that a new database gets (chapter 1.9): 0x620,20,0, which every engine since Windows 8 reads. */
-const CREATE_UPDATE_MAJOR = 20;
-/** Pages of the base schema of a new database (chapter 1.1). */
-const CREATE_PAGES = 30;
 /** "Sort versions are kept in a table" (chapter 1.2.2). */
 const SORT_VERSION_IN_TABLE = 0xffffffffffffffffn;
 
@@ -290,47 +277,3 @@ export class AttachedDatabase {
 const UPDATE_LAST_RESIZE = 110;
 const UPDATE_TIME_MAX_REQUIRED = 150;
 const UPDATE_PRE_REDO = 160;
-
-/** What a CreateDB record says of a new database, and where it stands. */
-export interface NewDatabase {
-  readonly signDb: Signature;
-  readonly signLog: Signature;
-  readonly dbid: number;
-  readonly lgpos: Lgpos;
-  readonly pageSize: number;
-  readonly time: Logtime | undefined;
-  readonly now: number;
-}
-
-/** The header of a database that is being created. */
-export function newDatabaseHeader(database: NewDatabase): Uint8Array {
-  const { signDb, signLog, dbid, lgpos, pageSize, time, now } = database;
-  const { generation } = lgpos;
-  const bytes = new Uint8Array(pageSize);
-  writeHeaderFields(bytes, {
-    magic: HEADER_MAGIC,
-    version: DATABASE_FORMAT_VERSION,
-    updateMajor: CREATE_UPDATE_MAJOR,
-    createVersion: DATABASE_FORMAT_VERSION,
-    createUpdate: CREATE_UPDATE_MAJOR,
-    fileType: FILE_TYPE.database,
-    cbPageSize: pageSize,
-    state: DATABASE_STATE.justCreated,
-    signDb,
-    signLog,
-    dbid,
-    lgposAttach: lgpos,
-    logtimeAttach: logtimeOf(now),
-    genMinRequired: generation,
-    genMaxRequired: generation,
-    genMaxCommitted: generation,
-    genMinConsistent: generation,
-    logtimeGenMaxCommitted: time,
-  });
-  return bytes;
-}
-
-/** Size in bytes of the file of a new database, before the log extends it. */
-export function newDatabaseBytes(pageSize: number): number {
-  return pageOffset(CREATE_PAGES + 1, pageSize);
-}

@@ -2,12 +2,14 @@ import { dirname } from 'node:path';
 import { HeaderFile, openHeader } from '../engine/header-file.js';
 import type { AttachInfo } from '../format/attach-info.js';
 import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
+import { newDatabaseBytes, newDatabaseHeader } from '../format/database-header.js';
 import { readDbtime } from '../format/dbtime.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { type LogHeader, logPageSize } from '../format/log-header.js';
 import { copyLogRecord, type LogRecord, type LogRecordOf } from '../format/log-record.js';
 import type { LogRecordCursor } from '../format/log-record-cursor.js';
 import { LRTYP, logRecordName } from '../format/log-record-type.js';
+import { logtimeOf } from '../format/logtime.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import { openExclusive } from '../io/exclusive-file.js';
@@ -19,12 +21,7 @@ import { findDatabase } from './database-header-file.js';
 import type { DatabaseMap } from './database-map.js';
 import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
-import {
-  AttachedDatabase,
-  type DeferredDatabase,
-  newDatabaseBytes,
-  newDatabaseHeader,
-} from './redo-database.js';
+import { AttachedDatabase, type DeferredDatabase } from './redo-database.js';
 import { boundLevel, newRedoSession, type RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
 
@@ -620,8 +617,8 @@ export class Redo {
       dbid,
       lgpos: { ...this.lgpos },
       pageSize,
-      time: header.tmCreate,
-      now: environment.clock.now(),
+      generationTime: header.tmCreate,
+      now: logtimeOf(environment.clock.now()),
     });
     let file: FileHandle | undefined;
     if (rehearsal) {
