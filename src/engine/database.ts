@@ -3,6 +3,7 @@ import { DATABASE_STATE, type HeaderChanges } from '../format/database-header.js
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
+import { type Lid, LONG_VALUE_ROOT, readLongValueKey } from '../format/long-value.js';
 import type { Page } from '../format/page.js';
 import type { TableDefinition } from '../format/table-definition.js';
 import type { Environment } from '../io/environment.js';
@@ -245,11 +246,12 @@ export class Database implements SchemaHost {
 
   /** A version is gone: what it deleted, or never committed, can be removed. */
   noteDead(version: NodeVersion): void {
-    const { operation } = version;
-    const leavesNode = operation === UNDO_OPERATION.flagDelete || operation === UNDO_OPERATION.insert;
-    const isUncommittedInsert = operation === UNDO_OPERATION.insert && version.trxCommit0 === 0;
-    if (operation === UNDO_OPERATION.insert && !isUncommittedInsert) return;
-    if (leavesNode || operation === UNDO_OPERATION.delta) this.#dead.push(version);
+    const { operation, trxCommit0 } = version;
+    const isCommitted = trxCommit0 !== 0;
+    const matters = isCommitted
+      ? operation === UNDO_OPERATION.flagDelete || operation === UNDO_OPERATION.delta
+      : operation === UNDO_OPERATION.insert;
+    if (matters) this.#dead.push(version);
   }
 
   /** A tree is no more: nothing on its pages is to be touched. */

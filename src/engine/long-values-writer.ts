@@ -188,6 +188,14 @@ export class LongValues {
     this.#trees.delta(session, this.tree, longValueKey(lid), OFFSET_REFERENCES, by);
   }
 
+  /** {@link remove} for a value to which no record refers, if it is still there. */
+  removeIfUnreferenced(session: Session, lid: Readonly<Lid>): void {
+    const cursor = this.#cursor(session);
+    if (!cursor.seekExact(longValueKey(lid))) return;
+    if (decodeLongValueRoot(cursor.data, 0, cursor.data.length).referenceCount === 0)
+      this.remove(session, lid);
+  }
+
   /** Marks all nodes of a value as deleted: root and chunks, the last first. */
   remove(session: Session, lid: Readonly<Lid>): void {
     const { size } = this.root(session, lid);

@@ -61,6 +61,8 @@ export interface SchemaHost extends TableHost {
   dropTable(table: Table): void;
   /** Gives the space of trees back once no transaction can see them. */
   freeLater(trees: readonly DroppedTree[]): void;
+  /** A tree is no more: nothing on its pages is to be touched. */
+  forgetTree(objid: number): void;
 }
 
 /** A tree whose table or index was deleted. */
@@ -442,7 +444,10 @@ function makeLongValueTree(host: SchemaHost, table: Table, session: Session): vo
 // --- What schema changes share ---
 
 function giveBackOnRollback(host: SchemaHost, session: Session, tree: Tree): void {
-  session.onRollback(() => host.space.freeTree(session, tree));
+  session.onRollback(() => {
+    host.forgetTree(tree.objid);
+    host.space.freeTree(session, tree);
+  });
 }
 
 /** Keeps all other sessions away from a table until the transaction ends. */

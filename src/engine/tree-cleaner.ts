@@ -1,0 +1,258 @@
+import { DBTIME_NIL } from '../format/dbtime.js';
+import type { LogRecord } from '../format/log-record.js';
+import { MERGE_FLAG, MERGE_TYPE } from '../format/log-record-layout.js';
+import { createNodeView, NODE_FLAG, type NodeView, type Page } from '../format/page.js';
+import { encodePageImage } from '../format/page-image.js';
+import { pageFlagsOf } from './page-changes.js';
+import type { Session } from './transactions.js';
+import type { PathStep, Tree } from './tree-search.js';
+import type { TreeSpaceSource, TreeWriter } from './tree-writer.js';
+
+/**
+ * Clean-up of trees (format specification, chapters 2.1.10 and 10.4): nodes that are flag-deleted and that no
+ * transaction can see any more are removed; leaves without a live node, or with so few that they fit into their
+ * right neighbour, leave the tree.
+ */
+
+const NO_BYTES = new Uint8Array(0);
+const NODE_OVERHEAD = 6;
+/** Free share of the neighbour that a merge leaves, so that the next insert does not split it again. */
+const MERGE_RESERVE = 0.2;
+/** What is left of the data of a dead node that has to stay (chapter 10.4, step 2). */
+const DEAD_DATA = Uint8Array.of(0);
+
+/** What a page above the leaf has to do when the leaf leaves the tree. */
+interface ParentChange {
+  readonly page: Page;
+  readonly line: number;
+  readonly flags: number;
+}
+
+export class TreeCleaner {
+  readonly #trees: TreeWriter;
+  readonly #space: TreeSpaceSource;
+  readonly #node: NodeView = createNodeView();
+
+  constructor(trees: TreeWriter, space: TreeSpaceSource) {
+    this.#trees = trees;
+    this.#space = space;
+  }
+
+  /** Cleans the leaf on which a node was deleted. Does nothing if it is gone, or alive again. */
+  clean(session: Session, tree: Tree, key: Uint8Array, bookmarkData: Uint8Array): void {
+    const { search, changes } = this.#trees;
+    search.find(tree, key, bookmarkData);
+    if (!search.isExact) return;
+    const { leaf } = search;
+    const path = search.path();
+    if (!this.#isDead(tree, leaf, search.line)) return;
+    for (let line = leaf.nodeCount - 1; line >= 0; line--) {
+      if (leaf.nodeCount === 1 && !leaf.isRoot) break;
+      if (this.#isDead(tree, leaf, line)) changes.delete(session, tree, leaf, line);
+    }
+    if (leaf.isRoot) return;
+    if (leaf.nodeCount === 1 && this.#isDead(tree, leaf, 0)) {
+      this.#removeLeaf(session, tree, leaf, path);
+      return;
+    }
+    this.#dropPrefix(session, tree, leaf);
+    this.#mergeRight(session, tree, leaf, path);
+  }
+
+  /** Whether a node is flag-deleted and nobody can see its former state. */
+  #isDead(tree: Tree, page: Page, line: number): boolean {
+    const node = this.#node;
+    page.readNode(line, node);
+    if ((node.flags & NODE_FLAG.deleted) === 0) return false;
+    const { dbid, transactions } = this.#trees.changes;
+    const data = tree.isUnique ? NO_BYTES : page.data(node);
+    return transactions.versions.newest(dbid, tree.objid, page.key(node), data) === undefined;
+  }
+
+  /** A prefix that no node uses any more only takes room. */
+  #dropPrefix(session: Session, tree: Tree, leaf: Page): void {
+    if (leaf.externalHeader.length === 0) return;
+    for (let line = 0; line < leaf.nodeCount; line++) {
+      leaf.readNode(line, this.#node);
+      if (this.#node.prefixLength > 0) return;
+    }
+    this.#trees.changes.setExternalHeader(session, tree, leaf, NO_BYTES);
+  }
+
+  /** Takes a leaf out of the tree that has nothing but one dead node. */
+  #removeLeaf(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): void {
+    const parents = parentChanges(path, this.#node);
+    if (parents === 'root') {
+      this.#emptyTree(session, tree, leaf, path);
+    } else if (parents !== undefined) {
+      this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.emptyPage, size: 0 });
+      this.#freePages(session, tree, leaf, parents);
+    } else if (tree.isUnique) {
+      leaf.readNode(0, this.#node);
+      if (this.#node.dataLength > DEAD_DATA.length) {
+        this.#trees.changes.replace(session, tree, leaf, 0, this.#node, DEAD_DATA, false);
+      }
+    }
+  }
+
+  /** The last leaf of a tree has nothing left: its root becomes an empty leaf. */
+  #emptyTree(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): void {
+    const { changes } = this.#trees;
+    const [root, ...between] = path;
+    if (root === undefined) return;
+    changes.begin(session);
+    const pages = [leaf, ...between.map(({ page }) => page).reverse()];
+    changes.carryOut('EmptyTree', {
+      ...changes.prefix(session, root.page.pgno, root.page.dbtime, 0, pageFlagsOf(tree, false)),
+      rceid: 0,
+      pgnoFDP: tree.pgnoFdp,
+      objidFDP: tree.objid,
+      pages: pages.map(({ dbtime, pgno, flags }) => ({ dbtimeBefore: dbtime, pgno, flags })),
+    });
+    for (const { pgno } of pages) this.#space.freePage(session, tree, pgno);
+  }
+
+  /** Moves what lives on a leaf to its right neighbour, if it fits. */
+  #mergeRight(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): void {
+    const { changes } = this.#trees;
+    const { pages } = changes.context;
+    const parent = path[path.length - 1];
+    // Only a neighbour under the same parent: the separators above stay true then.
+    if (leaf.pgnoNext === 0 || parent === undefined || parent.line >= parent.page.nodeCount - 1) return;
+    const right = pages.readPage(leaf.pgnoNext);
+    const size = this.#sizeFor(tree, leaf, right);
+    if (size === undefined || size > right.cbFree - right.dataAreaBytes * MERGE_RESERVE) return;
+    const parents = [{ ...parent, flags: MERGE_FLAG.deletePointer }];
+    this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.fullRight, size });
+    this.#freePages(session, tree, leaf, parents);
+  }
+
+  /** Bytes that the nodes of a leaf take on another; undefined if they cannot be moved now. */
+  #sizeFor(tree: Tree, leaf: Page, right: Page): number | undefined {
+    const { dbid, transactions } = this.#trees.changes;
+    const { versions } = transactions;
+    // Rollbacks may need room on both pages that nobody has counted.
+    if (versions.hasShrunk(dbid, tree.objid)) return undefined;
+    let size = 0;
+    for (let line = 0; line < leaf.nodeCount; line++) {
+      leaf.readNode(line, this.#node);
+      const key = leaf.key(this.#node);
+      if ((this.#node.flags & NODE_FLAG.deleted) !== 0) {
+        const data = tree.isUnique ? NO_BYTES : leaf.data(this.#node);
+        const version = versions.newest(dbid, tree.objid, key, data);
+        // Committed, and still seen by somebody: recovery would drop it, so it has to stay where it is.
+        if (version === undefined || version.trxCommit0 !== 0) return undefined;
+      }
+      const prefix = right.prefixLengthFor(key);
+      size += NODE_OVERHEAD + key.length + this.#node.dataLength - (prefix > 0 ? prefix - 2 : 0);
+    }
+    return size;
+  }
+
+  #logMerge(
+    session: Session,
+    tree: Tree,
+    leaf: Page,
+    parents: readonly ParentChange[],
+    merge: { readonly mergetype: number; readonly size: number },
+  ): void {
+    const { changes } = this.#trees;
+    const { pages } = changes.context;
+    changes.begin(session);
+    const { procid, trxBegin0, level } = session;
+    const dbtime = changes.nextDbtime();
+    const common = {
+      procid,
+      dbid: changes.dbid,
+      dbtime,
+      trxBegin0,
+      level,
+      pageFlags: pageFlagsOf(tree, false),
+      pgnoFDP: tree.pgnoFdp,
+      objidFDP: tree.objid,
+      cbUncFreeDest: 0,
+      ilineMerge: 0,
+      keyParentSep: NO_BYTES,
+    };
+    const inside: LogRecord[] = parents.map(({ page, line, flags }, i) =>
+      changes.encode('Merge2', {
+        ...common,
+        ...parentFields(parents[i - 1]),
+        pgno: page.pgno,
+        dbtimeBefore: page.dbtime,
+        iline: line,
+        pgnoRight: 0,
+        dbtimeRightBefore: DBTIME_NIL,
+        pgnoLeft: 0,
+        dbtimeLeftBefore: DBTIME_NIL,
+        cbSizeTotal: 0,
+        cbSizeMaxTotal: 0,
+        mergeFlags: flags,
+        mergetype: MERGE_TYPE.none,
+        preimageFlags: 0,
+        preimage: NO_BYTES,
+      }),
+    );
+    const stampOf = (pgno: number): number => (pgno === 0 ? DBTIME_NIL : pages.readPage(pgno).dbtime);
+    const isMove = merge.mergetype === MERGE_TYPE.fullRight;
+    inside.push(
+      changes.encode('Merge2', {
+        ...common,
+        ...parentFields(parents[parents.length - 1]),
+        pgno: leaf.pgno,
+        dbtimeBefore: leaf.dbtime,
+        iline: 0,
+        pgnoRight: leaf.pgnoNext,
+        dbtimeRightBefore: stampOf(leaf.pgnoNext),
+        pgnoLeft: leaf.pgnoPrev,
+        dbtimeLeftBefore: stampOf(leaf.pgnoPrev),
+        cbSizeTotal: merge.size,
+        cbSizeMaxTotal: merge.size,
+        mergeFlags: MERGE_FLAG.emptyPage,
+        mergetype: merge.mergetype,
+        ...(isMove ? encodePageImage(leaf, dbtime) : { preimage: NO_BYTES, preimageFlags: 0 }),
+      }),
+    );
+    const pgnos = [...parents.map(({ page }) => page.pgno), leaf.pgno, leaf.pgnoPrev, leaf.pgnoNext];
+    const begin = changes.encode('MacroBegin', { procid, dbtime });
+    const commit = changes.encode('MacroCommit', { procid, dbtime });
+    const info = changes.encode('MacroInfo', { pgnos: pgnos.filter((pgno) => pgno !== 0) });
+    changes.carryOutMacro([begin, ...inside], inside, [commit, info]);
+  }
+
+  #freePages(session: Session, tree: Tree, leaf: Page, parents: readonly ParentChange[]): void {
+    this.#space.freePage(session, tree, leaf.pgno);
+    for (const { page, flags } of parents) {
+      if ((flags & MERGE_FLAG.emptyPage) !== 0) this.#space.freePage(session, tree, page.pgno);
+    }
+  }
+}
+
+function parentFields(above: ParentChange | undefined) {
+  return { pgnoParent: above?.page.pgno ?? 0, dbtimeParentBefore: above?.page.dbtime ?? DBTIME_NIL };
+}
+
+/**
+ * What the pages above a leaf do when it leaves the tree, from the root side down; `root` if it is the last leaf;
+ * undefined if it has to stay: a page that is not at the right edge of the tree must end with its parent's key.
+ */
+function parentChanges(path: readonly PathStep[], node: NodeView): ParentChange[] | 'root' | undefined {
+  const changes: ParentChange[] = [];
+  for (let depth = path.length - 1; depth >= 0; depth--) {
+    const step = path[depth];
+    if (step === undefined) return undefined;
+    const { page, line } = step;
+    if (page.nodeCount === 1) {
+      if (page.isRoot) return 'root';
+      changes.unshift({ page, line, flags: MERGE_FLAG.emptyPage });
+      continue;
+    }
+    if (line === page.nodeCount - 1) {
+      page.readNode(line, node);
+      if (node.prefixLength + node.suffixLength > 0) return undefined;
+    }
+    changes.unshift({ page, line, flags: MERGE_FLAG.deletePointer });
+    return changes;
+  }
+  return undefined;
+}
