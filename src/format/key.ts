@@ -1,72 +1,34 @@
 /**
- * Keys: how the values of a record become the bytes that order an index (format specification,
- * chapter 3.4).
- *
- * A key is a row of segments. Each begins with a byte that says what follows:
- *
- * | first byte | segment |
- * |---|---|
- * | 00 | NULL (C0 where NULL sorts high) |
- * | 40 | text or binary of no bytes |
- * | 7F | a value, in a form that sorts as bytes |
- *
- * A descending segment is complemented as a whole. Keys compare as bytes, the shorter one first.
+ * Keys: how the values of a record become the bytes that order an index (format specification, chapters 3.4.2
+ * and 3.4.3). A key is the segments of its columns in a row (key-segment.ts); a descending segment is complemented
+ * as a whole. Keys compare as bytes, the shorter one first.
  */
 import { createByteWriter } from './byte-writer.js';
-import { INDEX_FLAG, type IndexSegment } from './catalog-row.js';
-import {
-  CODE_PAGE_UNICODE,
-  COLTYP,
-  COLUMN_FLAG,
-  coltypName,
-  coltypSize,
-  isFixedColumn,
-  isLongValueType,
-  isTaggedColumn,
-  isTextType,
-} from './column.js';
+import { INDEX_FLAG } from './catalog-row.js';
 import { EseError } from './ese-error.js';
-import { GUID_TEXT_ORDER } from './guid.js';
 import {
-  createValueView,
-  locateValue,
-  type RecordLayout,
-  type RecordValues,
-  type ValueView,
-  valueCount,
-} from './record.js';
+  columnIndexOf,
+  corruptIndex,
+  createSegmentWriter,
+  LCMAP_UPPERCASE,
+  PREFIX_EMPTY,
+  PREFIX_NULL,
+  PREFIX_NULL_HIGH,
+  resolveSegments,
+  type Segment,
+  type SortKeySource,
+} from './key-segment.js';
+import { createValueView, locateValue, type RecordLayout, type RecordValues, valueCount } from './record.js';
 import type { IndexDefinition } from './table-definition.js';
-import { effectiveCodePage } from './text.js';
 import { type ReadLongValue, resolveValue } from './value-reader.js';
-
-const PREFIX_NULL = 0x00;
-const PREFIX_EMPTY = 0x40;
-const PREFIX_DATA = 0x7f;
-const PREFIX_NULL_HIGH = 0xc0;
 
 /** Limit of a key whose index row names none (chapter 3.4.1). */
 export const KEY_MOST_DEFAULT = 255;
 /** Largest limit of any page size. */
 const KEY_MOST = 2000;
-const INDEX_SEGMENTS_MOST = 16;
-
-/** LCMapFlags of the one Unicode mode that needs no weight tables (chapter 3.4.5, 5). */
-const LCMAP_UPPERCASE = 0x00000200;
-
-const BINARY_CHUNK = 8;
-const BINARY_CHUNK_NORMALISED = BINARY_CHUNK + 1;
-
-/** Stored position of each byte of a GUID segment, and the same with the .NET flag (chapter 3.4.2). */
-const GUID_KEY_ORDER = Uint8Array.of(10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3);
 
 /** Keys of one record in an index of several multi-valued columns: no real record comes near it. */
 const KEYS_PER_RECORD_MOST = 1 << 20;
-
-/**
- * Gives the sort key of a Unicode text, complete, as the operating system that made the index computes it;
- * undefined where it is not known.
- */
-export type SortKeySource = (bytes: Uint8Array, start: number, end: number) => Uint8Array | undefined;
 
 export interface KeyBuilder {
   /** The index has Unicode segments in a form that only Windows' weight tables give. */
@@ -83,16 +45,6 @@ export interface KeyBuilder {
     readLongValue: ReadLongValue,
     emit: (key: Uint8Array, length: number) => void,
   ): number;
-}
-
-interface Segment {
-  readonly columnIndex: number;
-  readonly coltyp: number;
-  readonly isUnicode: boolean;
-  readonly isFixed: boolean;
-  readonly isMultiValued: boolean;
-  readonly isLongValue: boolean;
-  readonly descending: boolean;
 }
 
 /** What one attempt to build a key came to; the order of the NULL cases is that of their tests. */
@@ -116,125 +68,22 @@ export function createKeyBuilder(
     mustBeNull: condition.mustBeNull,
   }));
   const keyMost = index.keyMost ?? KEY_MOST_DEFAULT;
-  if (keyMost < 1 || keyMost > KEY_MOST) throw corrupt(index, `its key limit is ${keyMost}`);
-  /** A limit of one segment that is not below the key's is none. */
-  const segmentLimit =
-    index.varSegMac !== undefined && index.varSegMac > 0 && index.varSegMac < keyMost
-      ? index.varSegMac
-      : keyMost + 1;
+  if (keyMost < 1 || keyMost > KEY_MOST) throw corruptIndex(index, `its key limit is ${keyMost}`);
+  const segmentMost = Math.min(keyMost, index.varSegMac || keyMost);
   const { tupleLimits } = index;
   if (tupleLimits !== undefined && (tupleLimits.lengthMin < 1 || tupleLimits.increment < 1)) {
-    throw corrupt(index, 'its tuple limits would never end');
+    throw corruptIndex(index, 'its tuple limits would never end');
   }
-  const isUppercase = index.lcMapFlags === LCMAP_UPPERCASE;
-  const isDotNetGuid = (index.flags & INDEX_FLAG.dotNetGuid) !== 0;
   const mayTruncate = (index.flags & INDEX_FLAG.noKeyTruncation) === 0;
   const prefixNull = (index.flags & INDEX_FLAG.sortNullsHigh) !== 0 ? PREFIX_NULL_HIGH : PREFIX_NULL;
 
   const key = new Uint8Array(keyMost);
-  const segmentBytes = new Uint8Array(Math.max(keyMost, 17) + 1);
+  const writer = createSegmentWriter(index, keyMost, segmentMost, sortKeyOf);
+  const segmentBytes = writer.bytes;
   const scratch = createByteWriter(KEY_MOST);
   const value = createValueView();
   const itags = new Uint32Array(segments.length).fill(1);
   let keyLength = 0;
-  let isCut = false;
-
-  /** Writes the segment of a value that is not NULL and not empty; returns its length. */
-  const normalise = (segment: Segment, view: ValueView, room: number): number => {
-    const { bytes, start, end } = view;
-    if (isTextType(segment.coltyp)) {
-      if (!segment.isUnicode) return normaliseAnsi(bytes, start, end, room);
-      return isUppercase
-        ? cutSortKey(uppercaseSortKey(bytes, start, end), room)
-        : cutSortKey(knownSortKey(bytes, start, end), room);
-    }
-    const size = coltypSize(segment.coltyp);
-    if (size === 0) return normaliseBinary(bytes, start, end, room, segment.isFixed);
-    if (end - start !== size) {
-      throw new EseError(
-        'JET_errDatabaseCorrupted',
-        `a ${coltypName(segment.coltyp)} value of ${end - start} bytes`,
-      );
-    }
-    return normaliseFixed(segment.coltyp, isDotNetGuid, bytes, start, segmentBytes);
-  };
-
-  /** Text of a single-byte code page: a-z in upper case, up to the first 00, then 00. */
-  const normaliseAnsi = (bytes: Uint8Array, start: number, end: number, room: number): number => {
-    const most = Math.min(room, segmentLimit) - 1;
-    const isWhole = most > end - start;
-    const limit = isWhole ? end - start : most - 1;
-    segmentBytes[0] = PREFIX_DATA;
-    if (limit < 0) return 1;
-    let length = 0;
-    while (length < limit) {
-      const byte = bytes[start + length] ?? 0;
-      if (byte === 0) break;
-      segmentBytes[1 + length] = byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte;
-      length++;
-    }
-    const next = isWhole || length < limit ? 0 : (bytes[start + length] ?? 0);
-    // The byte that takes the place of the terminator is put in upper case without asking whether it is
-    // a letter: the engine's slip, which is part of the format (chapter 3.4.2).
-    segmentBytes[1 + length] = next === 0 ? 0 : (next - 0x20) & 0xff;
-    if (next !== 0 && length + 1 !== segmentLimit - 1) isCut = true;
-    return length + 2;
-  };
-
-  const knownSortKey = (bytes: Uint8Array, start: number, end: number): Uint8Array => {
-    const sortKey = sortKeyOf(bytes, start, start + ((end - start) & ~1));
-    if (sortKey === undefined) {
-      throw new EseError(
-        'JET_errUnicodeTranslationFail',
-        `index ${index.name} needs the sort key of a text that only its operating system gives`,
-      );
-    }
-    return sortKey;
-  };
-
-  const cutSortKey = (sortKey: Uint8Array, room: number): number => {
-    const most = Math.min(room, segmentLimit) - 1;
-    segmentBytes[0] = PREFIX_DATA;
-    if (sortKey.length <= most) {
-      segmentBytes.set(sortKey, 1);
-      return 1 + sortKey.length;
-    }
-    segmentBytes.set(sortKey.subarray(0, most), 1);
-    if (most !== segmentLimit - 1) isCut = true;
-    return 1 + most;
-  };
-
-  const normaliseBinary = (
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    room: number,
-    isFixed: boolean,
-  ): number => {
-    const size = end - start;
-    segmentBytes[0] = PREFIX_DATA;
-    const whole = 1 + (isFixed ? size : Math.ceil(size / BINARY_CHUNK) * BINARY_CHUNK_NORMALISED);
-    let length = Math.min(whole, segmentLimit <= keyMost ? segmentLimit : whole);
-    if (length > room) {
-      length = room;
-      isCut = true;
-    }
-    if (isFixed) {
-      for (let i = 1; i < length; i++) segmentBytes[i] = bytes[start + i - 1] ?? 0;
-      return length;
-    }
-    let from = start;
-    let to = 1;
-    for (; length - to >= BINARY_CHUNK_NORMALISED; to += BINARY_CHUNK_NORMALISED) {
-      const count = Math.min(BINARY_CHUNK, end - from);
-      for (let i = 0; i < BINARY_CHUNK; i++) segmentBytes[to + i] = i < count ? (bytes[from + i] ?? 0) : 0;
-      from += count;
-      const goesOn = from < end || length !== whole;
-      segmentBytes[to + BINARY_CHUNK] = count === BINARY_CHUNK && goesOn ? BINARY_CHUNK_NORMALISED : count;
-    }
-    for (; to < length; to++, from++) segmentBytes[to] = from < end ? (bytes[from] ?? 0) : 0;
-    return length;
-  };
 
   /**
    * Builds the key of the values that `itags` names, from data of at most `dataMost` bytes a column.
@@ -278,7 +127,7 @@ export function createKeyBuilder(
         const length = isPresent ? value.end - value.start : 0;
         if (length < unit * tupleLimits.lengthMin) return OUTCOME.noTuple;
       }
-      isCut = false;
+      writer.isCut = false;
       let length = 1;
       if (!isPresent) {
         segmentBytes[0] = prefixNull;
@@ -289,22 +138,17 @@ export function createKeyBuilder(
         const size = value.end - value.start;
         isPresent = size > 0;
         if (size === 0) segmentBytes[0] = PREFIX_EMPTY;
-        else length = normalise(segment, value, room);
-        if (
-          size === dataMost &&
-          keyMost !== KEY_MOST_DEFAULT &&
-          length < room &&
-          length < Math.min(segmentLimit, keyMost)
-        ) {
+        else length = writer.write(segment, value, room);
+        if (size === dataMost && keyMost !== KEY_MOST_DEFAULT && length < room && length < segmentMost) {
           needsMore = true;
         }
       }
       if (isTruncated) continue;
       if (length > room) {
         length = room;
-        isCut = true;
+        writer.isCut = true;
       }
-      if (isCut) {
+      if (writer.isCut) {
         isTruncated = true;
         if (!mayTruncate) throw truncated(index);
       }
@@ -382,7 +226,7 @@ export function createKeyBuilder(
   };
 
   return {
-    needsSortKeys: !isUppercase && segments.some((segment) => segment.isUnicode),
+    needsSortKeys: index.lcMapFlags !== LCMAP_UPPERCASE && segments.some((segment) => segment.isUnicode),
     build(values, readLongValue, emit) {
       for (const { columnIndex, mustBeNull } of conditions) {
         if ((valueCount(layout, values, columnIndex) === 0) !== mustBeNull) return 0;
@@ -396,55 +240,12 @@ export function createKeyBuilder(
   };
 }
 
-function corrupt(index: IndexDefinition, what: string): EseError {
-  return new EseError('JET_errCatalogCorrupted', `index ${index.name}: ${what}`);
-}
-
 function truncated(index: IndexDefinition): EseError {
   return new EseError('JET_errKeyTruncated', `a key of index ${index.name} does not fit`);
 }
 
 function latin1(bytes: Uint8Array, length: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1');
-}
-
-function columnIndexOf(layout: RecordLayout, index: IndexDefinition, segment: IndexSegment): number {
-  const { columns } = layout;
-  const isIt = (id: number, derived: boolean | undefined) =>
-    columns.findIndex(
-      (column) =>
-        column.columnId === id &&
-        column.coltyp !== COLTYP.nil &&
-        (derived === undefined || column.derived === derived),
-    );
-  // In the template table itself its columns carry the mark too.
-  const exact = isIt(segment.columnId, segment.derived);
-  const found = exact >= 0 ? exact : isIt(segment.columnId, undefined);
-  if (found < 0) throw corrupt(index, `column ${segment.columnId} does not exist`);
-  return found;
-}
-
-function resolveSegments(layout: RecordLayout, index: IndexDefinition): Segment[] {
-  if (index.segments.length === 0 || index.segments.length > INDEX_SEGMENTS_MOST) {
-    throw corrupt(index, `it has ${index.segments.length} segments`);
-  }
-  const isMultiValuedIndex = (index.flags & INDEX_FLAG.multiValued) !== 0;
-  return index.segments.map((segment) => {
-    const columnIndex = columnIndexOf(layout, index, segment);
-    const column = layout.columns[columnIndex];
-    if (column === undefined) throw corrupt(index, `column ${segment.columnId} does not exist`);
-    const { coltyp, codePage, columnId, flags } = column;
-    return {
-      columnIndex,
-      coltyp,
-      isUnicode: isTextType(coltyp) && effectiveCodePage(codePage) === CODE_PAGE_UNICODE,
-      isFixed: isFixedColumn(columnId),
-      isMultiValued:
-        isMultiValuedIndex && isTaggedColumn(columnId) && (flags & COLUMN_FLAG.multiValued) !== 0,
-      isLongValue: isLongValueType(coltyp),
-      descending: segment.descending,
-    };
-  });
 }
 
 function valuesOf(layout: RecordLayout, values: RecordValues, segment: Segment | undefined): number {
@@ -488,188 +289,6 @@ function forEachCombination(
     }
     if (digit < 0) return;
   }
-}
-
-/** Writes the segment of a value of fixed size into `out`; returns its length. */
-function normaliseFixed(
-  coltyp: number,
-  isDotNetGuid: boolean,
-  bytes: Uint8Array,
-  start: number,
-  out: Uint8Array,
-): number {
-  out[0] = PREFIX_DATA;
-  const size = coltypSize(coltyp);
-  if (coltyp === COLTYP.guid) {
-    const order = isDotNetGuid ? GUID_TEXT_ORDER : GUID_KEY_ORDER;
-    for (let i = 0; i < size; i++) out[1 + i] = bytes[start + (order[i] ?? 0)] ?? 0;
-    return 1 + size;
-  }
-  for (let i = 0; i < size; i++) out[1 + i] = bytes[start + size - 1 - i] ?? 0;
-  const first = out[1] ?? 0;
-  switch (coltyp) {
-    case COLTYP.bit:
-      out[1] = first === 0 ? 0x00 : 0xff;
-      break;
-    case COLTYP.short:
-    case COLTYP.long:
-    case COLTYP.currency:
-    case COLTYP.longLong:
-      out[1] = first ^ 0x80;
-      break;
-    case COLTYP.ieeeSingle:
-    case COLTYP.ieeeDouble:
-    case COLTYP.dateTime:
-      if (first < 0x80) out[1] = first | 0x80;
-      else for (let i = 1; i <= size; i++) out[i] = (out[i] ?? 0) ^ 0xff;
-      break;
-    default:
-  }
-  return 1 + size;
-}
-
-let uppercaseUnits: Uint16Array | undefined;
-
-/** Simple upper case of every UTF-16 unit, without regard to a locale. */
-function uppercaseTable(): Uint16Array {
-  if (uppercaseUnits === undefined) {
-    uppercaseUnits = new Uint16Array(0x10000);
-    for (let unit = 0; unit < 0x10000; unit++) {
-      const upper = String.fromCharCode(unit).toUpperCase();
-      uppercaseUnits[unit] = upper.length === 1 ? upper.charCodeAt(0) : unit;
-    }
-  }
-  return uppercaseUnits;
-}
-
-/** The sort key of the upper-case mode: each unit big-endian, then 00 00. */
-function uppercaseSortKey(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const table = uppercaseTable();
-  const units = (end - start) >> 1;
-  const sortKey = new Uint8Array(2 * units + 2);
-  for (let i = 0; i < units; i++) {
-    const at = start + 2 * i;
-    const unit = table[(bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)] ?? 0;
-    sortKey[2 * i] = unit >> 8;
-    sortKey[2 * i + 1] = unit & 0xff;
-  }
-  return sortKey;
-}
-
-/** One segment of a stored key. */
-export interface KeySegment {
-  readonly columnIndex: number;
-  /** Where the segment lies in the key, its first byte included. */
-  readonly start: number;
-  readonly end: number;
-  readonly kind: 'null' | 'empty' | 'value';
-  /** False for the segment at which the key was cut off. */
-  readonly whole: boolean;
-  /** The stored bytes of the value, where the segment gives them back: not for text. */
-  readonly value?: Uint8Array;
-}
-
-/**
- * Takes a stored key apart. Unicode segments too are delimited, though not decoded (chapter 3.4.5). A key
- * that was cut has fewer segments than its index.
- *
- * @throws EseError JET_errDatabaseCorrupted if the bytes are no key of the index, JET_errCatalogCorrupted
- *   as {@link createKeyBuilder}.
- */
-export function splitKey(layout: RecordLayout, index: IndexDefinition, key: Uint8Array): KeySegment[] {
-  const isDotNetGuid = (index.flags & INDEX_FLAG.dotNetGuid) !== 0;
-  const isUppercase = index.lcMapFlags === LCMAP_UPPERCASE;
-  const list: KeySegment[] = [];
-  let start = 0;
-  for (const segment of resolveSegments(layout, index)) {
-    if (start >= key.length) break;
-    const { columnIndex, coltyp } = segment;
-    const flip = segment.descending ? 0xff : 0;
-    const at = (offset: number): number => (key[offset] ?? 0) ^ flip;
-    const prefix = at(start);
-    if (prefix !== PREFIX_DATA) {
-      if (prefix !== PREFIX_NULL && prefix !== PREFIX_NULL_HIGH && prefix !== PREFIX_EMPTY) {
-        throw new EseError('JET_errDatabaseCorrupted', `a key segment begins with ${prefix.toString(16)}`);
-      }
-      const kind = prefix === PREFIX_EMPTY ? 'empty' : 'null';
-      list.push({ columnIndex, start, end: start + 1, kind, whole: true });
-      start++;
-      continue;
-    }
-    const body = start + 1;
-    let end = body;
-    let whole = true;
-    let value: Uint8Array | undefined;
-    const size = coltypSize(coltyp);
-    if (isTextType(coltyp)) {
-      const step = segment.isUnicode && isUppercase ? 2 : 1;
-      while (end < key.length && (at(end) !== 0 || (step === 2 && at(end + 1) !== 0))) end += step;
-      whole = end + step <= key.length;
-      end = Math.min(key.length, end + step);
-    } else if (size > 0 || segment.isFixed) {
-      const length = size || (layout.columns[columnIndex]?.maxLength ?? 0);
-      end = Math.min(key.length, body + length);
-      whole = end - body === length;
-      if (whole) value = denormalise(coltyp, isDotNetGuid, key, body, length, flip);
-    } else {
-      const plain: number[] = [];
-      let count = BINARY_CHUNK_NORMALISED;
-      while (count === BINARY_CHUNK_NORMALISED && key.length - end >= BINARY_CHUNK_NORMALISED) {
-        count = at(end + BINARY_CHUNK);
-        if (count === 0 || count > BINARY_CHUNK_NORMALISED) {
-          throw new EseError('JET_errDatabaseCorrupted', `a key has a chunk of ${count} bytes`);
-        }
-        for (let i = 0; i < Math.min(count, BINARY_CHUNK); i++) plain.push(at(end + i));
-        end += BINARY_CHUNK_NORMALISED;
-      }
-      whole = count !== BINARY_CHUNK_NORMALISED;
-      if (whole) value = Uint8Array.from(plain);
-      else end = key.length;
-    }
-    list.push({ columnIndex, start, end, kind: 'value', whole, ...(value === undefined ? {} : { value }) });
-    start = end;
-  }
-  return list;
-}
-
-function denormalise(
-  coltyp: number,
-  isDotNetGuid: boolean,
-  key: Uint8Array,
-  body: number,
-  length: number,
-  flip: number,
-): Uint8Array {
-  const bytes = new Uint8Array(length);
-  const at = (i: number): number => (key[body + i] ?? 0) ^ flip;
-  if (coltypSize(coltyp) === 0) {
-    for (let i = 0; i < length; i++) bytes[i] = at(i);
-    return bytes;
-  }
-  if (coltyp === COLTYP.guid) {
-    const order = isDotNetGuid ? GUID_TEXT_ORDER : GUID_KEY_ORDER;
-    for (let i = 0; i < length; i++) bytes[order[i] ?? 0] = at(i);
-    return bytes;
-  }
-  for (let i = 0; i < length; i++) bytes[length - 1 - i] = at(i);
-  const last = length - 1;
-  const first = bytes[last] ?? 0;
-  switch (coltyp) {
-    case COLTYP.short:
-    case COLTYP.long:
-    case COLTYP.currency:
-    case COLTYP.longLong:
-      bytes[last] = first ^ 0x80;
-      break;
-    case COLTYP.ieeeSingle:
-    case COLTYP.ieeeDouble:
-    case COLTYP.dateTime:
-      if (first >= 0x80) bytes[last] = first & 0x7f;
-      else for (let i = 0; i < length; i++) bytes[i] = (bytes[i] ?? 0) ^ 0xff;
-      break;
-    default:
-  }
-  return bytes;
 }
 
 /** Negative, 0 or positive as key `a` sorts before, with or behind `b`. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { INDEX_FLAG, type IndexSegment } from '../../src/format/catalog-row.js';
 import { COLTYP, COLUMN_FLAG, type ColumnDefinition } from '../../src/format/column.js';
-import { createKeyBuilder, type SortKeySource, splitKey } from '../../src/format/key.js';
+import { createKeyBuilder } from '../../src/format/key.js';
+import type { SortKeySource } from '../../src/format/key-segment.js';
+import { splitKey } from '../../src/format/key-split.js';
 import { createRecordLayout, createRecordValues, locateColumns } from '../../src/format/record.js';
 import type { IndexDefinition } from '../../src/format/table-definition.js';
 import { asciiOf, bytesOf, hexOf } from './bytes.js';
