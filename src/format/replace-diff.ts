@@ -145,60 +145,132 @@ export function applyReplaceDiff(
   return out.subarray(0, cbNewData);
 }
 
+/** Room for the list that {@link encodeReplaceDiff} makes; a list is never longer than the data of a node. */
+const LIST_BYTES = 32768;
+let list = new Uint8Array(0);
+
 /**
- * The diff list from the old data of a node to its new data, as a ReplaceD record holds it. Data of the same
- * length are compared byte by byte, others give one entry between their common beginning and end.
+ * The diff list from the old data of a node to its new data, as a ReplaceD record holds it.
  *
- * @returns an empty list for equal data, undefined if the list would not be shorter than the new data
+ * Data that grow or shrink are taken to do so at one place, as records do whose one column changes its length: in front
+ * of it old and new bytes are compared at the same offset, behind it at the same distance from the end. The place is
+ * the one that leaves the fewest differing bytes.
+ *
+ * @returns an empty list for equal data, undefined if the list would not be shorter than the new data; valid until the
+ *   next call
  */
 export function encodeReplaceDiff(
   before: Uint8Array,
   after: Uint8Array,
   isDiff2: boolean,
 ): Uint8Array | undefined {
-  const list: number[] = [];
-  const limit = after.length;
-  const put = (ib: number, cbOld: number, from: number, to: number): void => {
-    const cbNew = to - from;
-    const isWide = cbOld > 255 || cbNew > 255;
-    const flags = (cbOld === 0 ? INSERT : cbOld === cbNew ? SAME_LENGTH : 0) | (isWide ? WIDE : 0);
-    const header = isDiff2 ? ib : ib | (flags << FLAG_SHIFT);
-    list.push(header & 0xff, header >> 8);
-    if (isDiff2) list.push(flags << FLAG_SHIFT_DIFF2);
-    const lengths = flags & (INSERT | SAME_LENGTH) ? [cbNew] : [cbNew, cbOld];
-    for (const length of lengths) {
-      list.push(length & 0xff);
-      if (isWide) list.push(length >> 8);
-    }
-    for (let i = from; i < to && list.length < limit; i++) list.push(after[i] ?? 0);
-  };
-  const common = Math.min(before.length, after.length);
-  let start = 0;
-  while (start < common && before[start] === after[start]) start++;
-  if (start === before.length && start === after.length) return new Uint8Array(0);
-  if (before.length !== after.length) {
-    let end = 0;
-    while (end < common - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
-    put(start, before.length - end - start, start, after.length - end);
-  } else {
-    for (let at = start; at < limit && list.length < limit; ) {
-      const end = endOfDifference(before, after, at);
-      put(at, end - at, at, end);
-      at = end;
-      while (at < limit && before[at] === after[at]) at++;
-    }
+  if (list.length === 0) list = new Uint8Array(LIST_BYTES);
+  const inserted = Math.max(0, after.length - before.length);
+  const removed = Math.max(0, before.length - after.length);
+  const place = inserted + removed === 0 ? before.length : placeOfShift(before, after, inserted, removed);
+  const writer = new DiffWriter(after, isDiff2);
+  for (let i = 0; i < place; i++) {
+    if (before[i] !== after[i]) writer.add(i, i + 1, i, i + 1);
   }
-  return list.length < limit ? Uint8Array.from(list) : undefined;
+  if (inserted + removed > 0) writer.add(place, place + removed, place, place + inserted);
+  for (let i = place + removed, k = place + inserted; i < before.length; i++, k++) {
+    if (before[i] !== after[k]) writer.add(i, i + 1, k, k + 1);
+  }
+  return writer.end();
 }
 
-/** Equal bytes between two differences that cost no more than an entry of their own. */
-const EQUAL_RUN_MIN = 4;
-
-/** Where a run of differing bytes ends that begins at `start`; short equal runs in between belong to it. */
-function endOfDifference(before: Uint8Array, after: Uint8Array, start: number): number {
-  let end = start + 1;
-  for (let at = end; at < after.length && at - end < EQUAL_RUN_MIN; at++) {
-    if (before[at] !== after[at]) end = at + 1;
+/**
+ * Where to insert or remove bytes so that the fewest of the others differ: an offset in the old data.
+ */
+function placeOfShift(before: Uint8Array, after: Uint8Array, inserted: number, removed: number): number {
+  // Bytes that differ if the place is `place`; first for 0, then as it moves on.
+  let differing = 0;
+  for (let i = removed; i < before.length; i++) {
+    if (before[i] !== after[i + inserted - removed]) differing++;
   }
-  return end;
+  let least = differing;
+  let best = 0;
+  for (let place = 0; place + removed < before.length; place++) {
+    if (before[place] !== after[place]) differing++;
+    if (before[place + removed] !== after[place + inserted]) differing--;
+    if (differing < least) {
+      least = differing;
+      best = place + 1;
+    }
+  }
+  return best;
+}
+
+/** Turns differences, in ascending order, into entries in `list`. */
+class DiffWriter {
+  readonly #after: Uint8Array;
+  readonly #isDiff2: boolean;
+  /** The entry under construction: old bytes from `#from` to `#to`, new bytes likewise; none if `#from` is -1. */
+  #from = -1;
+  #to = 0;
+  #newFrom = 0;
+  #newTo = 0;
+  #length = 0;
+  #isTooLong = false;
+
+  constructor(after: Uint8Array, isDiff2: boolean) {
+    this.#after = after;
+    this.#isDiff2 = isDiff2;
+  }
+
+  /** Old bytes `from` to `to` become the new bytes `newFrom` to `newTo`. */
+  add(from: number, to: number, newFrom: number, newTo: number): void {
+    // Equal bytes between two differences that cost no more than an entry of their own are taken along.
+    const entryBytes = this.#isDiff2 ? 4 : 3;
+    if (this.#from < 0 || from - this.#to > entryBytes) {
+      this.#put();
+      this.#from = from;
+      this.#newFrom = newFrom;
+    }
+    this.#to = to;
+    this.#newTo = newTo;
+  }
+
+  end(): Uint8Array | undefined {
+    this.#put();
+    return this.#isTooLong ? undefined : list.subarray(0, this.#length);
+  }
+
+  #put(): void {
+    if (this.#from < 0 || this.#isTooLong) return;
+    const cbOld = this.#to - this.#from;
+    const cbNew = this.#newTo - this.#newFrom;
+    const isWide = cbOld > 255 || cbNew > 255;
+    const flags = (cbOld === 0 ? INSERT : cbOld === cbNew ? SAME_LENGTH : 0) | (isWide ? WIDE : 0);
+    const hasOldLength = (flags & (INSERT | SAME_LENGTH)) === 0;
+    const lengths = (hasOldLength ? 2 : 1) * (isWide ? 2 : 1);
+    const size = (this.#isDiff2 ? 3 : 2) + lengths + cbNew;
+    if (this.#length + size >= this.#after.length) {
+      this.#isTooLong = true;
+      return;
+    }
+    if (this.#isDiff2) {
+      this.#u16(this.#from);
+      this.#u8(flags << FLAG_SHIFT_DIFF2);
+    } else {
+      this.#u16(this.#from | (flags << FLAG_SHIFT));
+    }
+    this.#cb(cbNew, isWide);
+    if (hasOldLength) this.#cb(cbOld, isWide);
+    for (let i = this.#newFrom; i < this.#newTo; i++) this.#u8(this.#after[i] ?? 0);
+  }
+
+  #u8(value: number): void {
+    list[this.#length++] = value;
+  }
+
+  #u16(value: number): void {
+    this.#u8(value & 0xff);
+    this.#u8(value >> 8);
+  }
+
+  #cb(length: number, isWide: boolean): void {
+    if (isWide) this.#u16(length);
+    else this.#u8(length);
+  }
 }

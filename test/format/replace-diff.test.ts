@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { decodeLogRecord, type LogRecordOf } from '../../src/format/log-record.js';
-import { applyReplaceDiff, readReplaceDiff } from '../../src/format/replace-diff.js';
+import { applyReplaceDiff, encodeReplaceDiff, readReplaceDiff } from '../../src/format/replace-diff.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
+import { randomBelow, randomFill, seededRandom } from '../../src/io/seeded-random.js';
 import { openLog } from '../../src/recovery/log-reader.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
 import { jetErrorOf } from '../support/files.js';
@@ -101,5 +102,90 @@ describeWithCorpus('the diff lists of genuine logs', () => {
       log.close();
     }
     expect(lists).toBeGreaterThanOrEqual(10);
+  });
+});
+
+describe('the diff list of two versions of a node', () => {
+  const encode = (before: string, after: string, isDiff2 = false): string | undefined => {
+    const diff = encodeReplaceDiff(asciiOf(before), asciiOf(after), isDiff2);
+    return diff && Buffer.from(diff).toString('hex');
+  };
+
+  it('names what differs, in the form that says most with the fewest bytes', () => {
+    expect(encode('abcdefghij', 'abXYefghij')).toBe('0220025859');
+    expect(encode('abcdefghij', 'abXYcdefghij')).toBe('0240025859');
+    expect(encode('abcdefghij', 'abefghij')).toBe('02000002');
+    expect(encode('abcdefghij', 'abXefghij')).toBe('0200010258');
+    expect(encode('abcdefghij', 'abcdefghijX')).toBe('0a400158');
+    expect(encode('abcdefghij', 'abXYefghij', true)).toBe('020020025859');
+  });
+
+  it('keeps two changes apart where they lie apart, and joins them where they do not', () => {
+    const long = 'abcdefghijklmnopqrstuvwxyz';
+    expect(encode(long, 'aXcdefghijklmnopqrstuvwYyz')).toBe('01200158' + '17200159');
+    expect(encode(long, 'aXcdeYghijklmnopqrstuvwxyz')).toBe('012005' + '5863646559');
+  });
+
+  it('finds the one place where a record grew, whatever else changed around it', () => {
+    const before = `1111-header-${'x'.repeat(40)}tail-of-columns-2222`;
+    const after = `1211-header-${'x'.repeat(40)}NEWtail-of-columns-2322`;
+    expect(encode(before, after)).toBe('01200132' + '3440034e4557' + '45200133');
+  });
+
+  it('is empty for equal data, and absent where the new data are no longer than it', () => {
+    expect(encode('abc', 'abc')).toBe('');
+    expect(encode('', '')).toBe('');
+    expect(encode('abcdefgh', 'ABCDEFGH')).toBeUndefined();
+    expect(encode('', 'abcdefgh')).toBeUndefined();
+    expect(encode('abcdefgh', '')).toBeUndefined();
+    expect(encode('abcd', 'aXcd')).toBeUndefined();
+    expect(encode('abcde', 'aXcde')).toBe('01200158');
+  });
+
+  it('gives the new data back, for any two', () => {
+    const random = seededRandom(4);
+    for (let i = 0; i < 3000; i++) {
+      const before = new Uint8Array(randomBelow(random, i % 10 === 0 ? 3000 : 60));
+      randomFill(random, before);
+      const at = randomBelow(random, before.length + 1);
+      const insert = new Uint8Array(randomBelow(random, i % 7 === 0 ? 400 : 4)).fill(7);
+      const after = Buffer.concat([
+        before.subarray(0, at),
+        insert,
+        before.subarray(at + randomBelow(random, 4)),
+      ]);
+      for (let k = 0; k < 3 && after.length > 0; k++) after[randomBelow(random, after.length)] = k;
+      const isDiff2 = i % 2 === 0;
+      const diff = encodeReplaceDiff(before, after, isDiff2);
+      if (diff === undefined) continue;
+      expect(diff.length).toBeLessThan(Math.max(1, after.length));
+      const record = replaceD(diff, before.length, after.length, isDiff2);
+      expect(Buffer.compare(applyReplaceDiff(before, record), after)).toBe(0);
+    }
+  });
+});
+
+describeWithCorpus('the diff lists that Windows wrote', () => {
+  it('are not shorter than ours for the same change', () => {
+    let lists = 0;
+    let genuine = 0;
+    let ours = 0;
+    const log = openLog(nodeFileSystem, corpusPath('logs', 'secedit', 'edb.log'));
+    for (const { record } of log.records()) {
+      if (record.name !== 'ReplaceD') continue;
+      // The old data are not in the log. Any that have nothing in common with the new bytes make the same change.
+      const before = new Uint8Array(record.cbOldData).map((_, i) => 1 + (i % 251));
+      const after = applyReplaceDiff(before, record).slice();
+      const diff = encodeReplaceDiff(before, after, record.fDiff2);
+      lists += 1;
+      genuine += record.diff.length;
+      ours += diff?.length ?? record.cbNewData;
+      if (diff === undefined) continue;
+      const again = replaceD(diff, before.length, after.length, record.fDiff2);
+      expect(Buffer.compare(applyReplaceDiff(before, again), after)).toBe(0);
+    }
+    log.close();
+    expect(lists).toBe(10);
+    expect(ours).toBeLessThanOrEqual(genuine);
   });
 });
