@@ -1,8 +1,8 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { decodeLogRecord, type LogRecordOf } from '../../src/format/log-record.js';
 import { checkPageStructure, Page } from '../../src/format/page.js';
-import { decodeMovedPage, decodePageImage } from '../../src/format/page-image.js';
+import { decodeMovedPage, decodePageImage, encodePageImage } from '../../src/format/page-image.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { openLog } from '../../src/recovery/log-reader.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
@@ -117,5 +117,44 @@ describeWithCorpus('the page images of genuine logs', () => {
       log.close();
     }
     expect(images).toBe(expected);
+  });
+});
+
+describeWithCorpus('the image of a page', () => {
+  it.each([
+    ['basic.edb', 4096],
+    ['compressed-8k.edb', 8192],
+    ['large.edb', 32768],
+  ])('gives the page back, with the stamp of its record and nothing in its gap: %s', (name, pageSize) => {
+    const file = readFileSync(corpusPath('databases', name));
+    let dehydrated = 0;
+    let whole = 0;
+    for (let pgno = 1; pgno <= 250 && (pgno + 2) * pageSize <= file.length; pgno++) {
+      const page = new Page(
+        new Uint8Array(file.subarray((pgno + 1) * pageSize, (pgno + 2) * pageSize)),
+        pgno,
+      );
+      if (page.dbtime === 0 || checkPageStructure(page) !== undefined) continue;
+      const dbtime = page.dbtime + 7;
+      const { preimage, preimageFlags } = encodePageImage(page, dbtime);
+
+      const expected = page.bytes.slice();
+      const tags = pageSize - 4 * page.tagCount;
+      if (preimageFlags === 1) expected.fill(0, tags - page.contiguousFree, tags);
+      new Page(expected, pgno).dbtime = dbtime;
+      const expanded = decodePageImage(merge2(preimage, preimageFlags), pageSize);
+      expect(Buffer.compare(expanded, expected), `page ${pgno}`).toBe(0);
+
+      // Dehydrated where that saves a tenth of the page (format specification, chapter 4.6.6).
+      if (page.contiguousFree >= pageSize / 10) {
+        expect(preimage.length).toBe(pageSize - page.contiguousFree);
+        dehydrated += 1;
+      } else {
+        expect(preimage.length).toBe(pageSize);
+        whole += 1;
+      }
+    }
+    expect(dehydrated).toBeGreaterThan(10);
+    if (name === 'large.edb') expect(whole).toBeGreaterThan(10);
   });
 });
