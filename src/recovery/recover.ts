@@ -282,13 +282,16 @@ async function rehearse(recovery: Recovery): Promise<void> {
   } catch (error) {
     const failed = failedGeneration(recovery);
     if (!(error instanceof EseError) || failed === undefined) throw error;
+    const kept = recovery.steps.filter(({ generation }) => generation < failed);
+    // The stream must go on behind some log, whatever is given up.
+    if (!kept.some(({ kind }) => kind === 'log')) throw error;
     const cut = cutAt(recovery, failed, error);
     if (cut === undefined) throw error;
     recovery.cut = cut;
     recovery.warning = cut.warning;
     const last = recovery.steps.at(-1)?.generation ?? failed;
     recovery.lost = { low: failed, high: Math.max(failed, last) };
-    recovery.steps = recovery.steps.filter(({ generation }) => generation < failed);
+    recovery.steps = kept;
     recovery.logs.length = 0;
     await redoAll(recovery, true);
   }

@@ -225,6 +225,12 @@ describeWithCorpus('recovery with damaged logs', () => {
     await expectUnharmed(disk, '-501 JET_errLogFileCorrupt', { acceptLoss: true });
   });
 
+  it('a damaged first log, in front of the record that attaches the database: nothing is left to go on with', async () => {
+    const disk = crashed();
+    damageSegment(disk, 'SRU00003.log', 1);
+    await expectUnharmed(disk, '-501 JET_errLogFileCorrupt', { acceptLoss: true });
+  });
+
   it('a damaged header of a required log', async () => {
     const disk = crashed();
     change(disk, `${LOGS}/SRU00005.log`, (bytes) => bytes.fill(0, 0, 64));
