@@ -60,6 +60,7 @@ const TABLE_NODE = 1 << TABLE_BITS;
 /** A new page may lie this far behind the end of the file: the engine extends it ahead, without a record. */
 const CREATE_AHEAD_PAGES = 4096;
 const FLUSH_TYPE_SHIFT = 15;
+const PGNO_MAX = 0xffffffff;
 /** How much of a full cache is given up at once. */
 const TRIM_SHARE = 8;
 
@@ -118,7 +119,7 @@ class Pool implements BufferPool {
       frame.isUsed = true;
       return frame.page;
     }
-    return this.#enter(this.#load(pgno, this.lastPgno)).page;
+    return this.#enter(this.#load(pgno, this.lastPgno, PGNO_MAX)).page;
   }
 
   createPage(pgno: number): Page {

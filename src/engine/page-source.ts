@@ -24,8 +24,13 @@ export interface PageSource {
 /** Pages kept after use, in bytes of page data. */
 const CACHE_BYTES = 16 * 1024 * 1024;
 
-/** Reads one page of a file of `lastPgno` pages. Throws as {@link PageSource.readPage}. */
-export type PageLoader = (pgno: number, lastPgno: number) => Page;
+/**
+ * Reads one page of a file of `lastPgno` pages. Throws as {@link PageSource.readPage}.
+ *
+ * @param lastChild highest page number that an internal page may point to; during recovery the file may still be
+ *   shorter than that. Default: `lastPgno`
+ */
+export type PageLoader = (pgno: number, lastPgno: number, lastChild?: number) => Page;
 
 /** Makes a loader of pages, each into memory of its own; corrected pages are noted in `correctedPages`. */
 export function createPageLoader(
@@ -35,7 +40,7 @@ export function createPageLoader(
 ): PageLoader {
   const suspects = new Uint32Array(1);
   const scan = newPageScan();
-  return (pgno, lastPgno) => {
+  return (pgno, lastPgno, lastChild = lastPgno) => {
     const place = { file: file.path, pgno };
     if (pgno < 1 || pgno > lastPgno) {
       throw new EseError('JET_errFileIOBeyondEOF', `there are only ${Math.max(0, lastPgno)} pages`, place);
@@ -56,7 +61,7 @@ export function createPageLoader(
       throw new EseError('JET_errPageNotInitialized', 'the page is blank', place);
     }
     const page = new Page(bytes, pgno);
-    const fault = checkPageStructure(page, lastPgno);
+    const fault = checkPageStructure(page, lastChild);
     if (fault !== undefined) throw new EseError(fault.error, fault.what, place);
     const stored = page.storedPgno;
     if (stored !== undefined && stored !== pgno) {

@@ -142,6 +142,8 @@ function dispatchMacro(records: readonly LogRecord[], context: RedoContext): voi
 function placed(error: unknown, context: RedoContext): unknown {
   if (!(error instanceof EseError)) return error;
   const lgpos = { ...context.lgpos };
+  // A page that was damaged when it was read says so itself, with its file.
+  if (error.file !== undefined) return error.at({ lgpos });
   switch (error.name) {
     case 'JET_errBadLineCount':
     case 'JET_errRecordTooBig':
