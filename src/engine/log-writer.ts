@@ -96,7 +96,7 @@ export interface LogWriterOptions {
   readonly parameters: LogStreamParameters;
   /** The databases attached before the first record of this generation, for its header. */
   readonly attachments: (generation: number) => readonly NewAttachInfo[];
-  /** The checkpoint. */
+  /** The checkpoint on disk: logs below it are needed no more. */
   readonly checkpoint: () => Lgpos;
   /**
    * Called when a generation has become the current log, before it takes a record: the time to raise what the
@@ -180,6 +180,8 @@ export class LogWriter {
       csecLGFile: csecNewLog,
     });
     const logBuffers = options.logBuffers ?? LOG_BUFFER_SEGMENTS_DEFAULT;
+    if (!(logBuffers >= 1))
+      throw new EseError('JET_errInvalidParameter', `there cannot be ${logBuffers} log buffers`);
     this.dbmsParam = {
       ...options.parameters,
       flags: options.circular === true ? DBMS_PARAM_CIRCULAR_LOGGING : 0,
@@ -439,7 +441,7 @@ export class LogWriter {
     this.#durableTo = this.lgposEnd;
   }
 
-  /** Makes what lies behind the end of a log that is continued zero, except for the header of the file. */
+  /** Overwrites all that lies behind the end of a log that is continued with zeros. */
   #clearRest(): void {
     const count = this.#csecLGFile - this.#isec;
     for (let done = 0; done < count; done += this.#bufferSegments) {

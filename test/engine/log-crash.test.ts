@@ -21,7 +21,7 @@ import {
   recordMaker,
   recordOf,
   resumeStream,
-} from './log-bench.js';
+} from '../support/log-streams.js';
 
 const LOG_BYTES = 65536;
 const RECORDS = 48;

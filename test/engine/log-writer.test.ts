@@ -23,7 +23,7 @@ import {
   resumeStream,
   segmentsOf,
   testOptions,
-} from './log-bench.js';
+} from '../support/log-streams.js';
 
 describeWithCorpus('the records of a log that Windows wrote', () => {
   const LOGS = [
@@ -191,12 +191,32 @@ describe('a log stream', () => {
     ]);
   });
 
-  it('refuses sizes that no log file can have', () => {
+  it('refuses sizes that no log file or buffer can have', () => {
     for (const logFileKiB of [0, 100, 32768 + 64]) {
       expect(() => newStream(createSimulatedDisk(), { logFileKiB })).toThrowError(
         expect.objectContaining({ name: 'JET_errInvalidParameter' }),
       );
     }
+    expect(() => newStream(createSimulatedDisk(), { logBuffers: 0 })).toThrowError(
+      expect.objectContaining({ name: 'JET_errInvalidParameter' }),
+    );
+  });
+
+  it('ends with generation 7FFFF800, and stays usable', () => {
+    const disk = createSimulatedDisk();
+    newStream(disk).close();
+    const handle = disk.open(`${LOG_FOLDER}/E00.log`, 'write');
+    const header = readLogHeader(disk, `${LOG_FOLDER}/E00.log`);
+    handle.writeAt(encodeLogHeader({ ...header, generation: 0x7ffff800 }), 0);
+    handle.close();
+    const log = resumeStream(disk);
+    const end = expect.objectContaining({ name: 'JET_errLogSequenceEnd' });
+    log.append(recordOf(100));
+    expect(() => log.rollOver()).toThrowError(end);
+    for (let isec = 2; isec < 15; isec++) log.append(recordOf(4000));
+    expect(() => log.append(recordOf(4000))).toThrowError(end);
+    log.close();
+    expect(readStream(disk)).toMatchObject({ damage: undefined, records: { length: 14 } });
   });
 
   it('costs one sync for any number of commits that wait together', () => {
@@ -579,6 +599,14 @@ describe('a full disk', () => {
     const check = checkLogStream(disk, findLogStream(disk, LOG_FOLDER, 'E00'));
     expect(check.error).toBeUndefined();
     expect(check.logs.map(({ header }) => header?.fLGFlags)).toEqual([0, 1, 1, 0]);
+  });
+
+  it('is no concern of a stream without reserves', () => {
+    const disk = createSimulatedDisk();
+    const log = newStream(disk, { reserves: false });
+    log.rollOver();
+    log.close();
+    expect(disk.readdir(LOG_FOLDER)).toEqual(['E00.log', 'E0000001.log']);
   });
 
   it('refuses a new stream that has no room for its reserves', () => {
