@@ -210,8 +210,7 @@ export function createSegmentWriter(
       const count = Math.min(BINARY_CHUNK, end - from);
       for (let i = 0; i < BINARY_CHUNK; i++) segmentBytes[to + i] = i < count ? (bytes[from + i] ?? 0) : 0;
       from += count;
-      const goesOn = from < end || length !== whole;
-      segmentBytes[to + BINARY_CHUNK] = count === BINARY_CHUNK && goesOn ? BINARY_CHUNK_NORMALISED : count;
+      segmentBytes[to + BINARY_CHUNK] = from < end ? BINARY_CHUNK_NORMALISED : count;
     }
     for (; to < length; to++, from++) segmentBytes[to] = from < end ? (bytes[from] ?? 0) : 0;
     return length;

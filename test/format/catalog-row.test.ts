@@ -105,13 +105,15 @@ describe('catalog rows', () => {
     ]);
   });
 
-  it('flags of a segment: descending, template column, must be NULL', () => {
+  it.each([
+    [0x80, { descending: false, mustBeNull: false, derived: true }],
+    [0x40, { descending: true, mustBeNull: false, derived: false }],
+    [0x20, { descending: false, mustBeNull: true, derived: false }],
+  ])('flag %i of a segment', (flag, meaning) => {
     const bytes = bytesOf(INDEX_ID);
-    bytes[0x37] = 0xe0;
+    bytes[0x37] = flag;
     const row = createCatalogRowDecoder(4096)(bytes, 0, bytes.length);
-    expect(row.type === CATALOG_TYPE.index ? row.segments : []).toEqual([
-      { columnId: 1, descending: true, mustBeNull: true, derived: true },
-    ]);
+    expect(row.type === CATALOG_TYPE.index ? row.segments : []).toEqual([{ columnId: 1, ...meaning }]);
   });
 
   it('a row without its name is a damaged catalog', () => {

@@ -345,6 +345,21 @@ describe('Unicode text', () => {
     expect(keysOf(definition, [unicode], [[text]])).toEqual(['7f004100c90000']);
   });
 
+  it('a key of the default limit asks for 254 bytes of text, another for more until it is full', () => {
+    const long = new Uint8Array(700).fill(0x20);
+    const asked = (keyMost: number): number[] => {
+      const lengths: number[] = [];
+      const definition = index([segment(256)], NULLS_ALLOWED, { lcMapFlags: 0x30401, keyMost });
+      keysOf(definition, [unicode], [[long]], (_, start, end) => {
+        lengths.push(end - start);
+        return bytesOf('0e020e21010101 0100');
+      });
+      return lengths;
+    };
+    expect(asked(255)).toEqual([254]);
+    expect(asked(300)).toEqual([300, 600, 700]);
+  });
+
   it('other modes need the sort key of the operating system', () => {
     const definition = index([segment(256)], NULLS_ALLOWED, { lcMapFlags: 0x30401 });
     const layout = createRecordLayout([unicode], 32768);
