@@ -6,6 +6,7 @@
 import { EseError } from '../format/ese-error.js';
 import { type ErrorReport, errorReport, type WarningReport } from '../maintenance/report-values.js';
 import { packageVersion } from './classic-text.js';
+import { databaseCommands } from './esekit/commands.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
 import { type CliHost, OutputClosed } from './host.js';
 import { openJsonOutput } from './json-output.js';
@@ -14,6 +15,10 @@ import type { Verb, VerbContext, VerbOptions, VerbOutcome } from './verb.js';
 
 /** Subcommands are loaded when they are asked for. */
 const LOADERS: Readonly<Record<string, () => Promise<Verb>>> = {
+  create: async () => (await import('./esekit/create.js')).createVerb,
+  load: async () => (await import('./esekit/load.js')).loadVerb,
+  verify: async () => (await import('./esekit/verify.js')).verifyVerb,
+  'drill run': async () => (await import('./esekit/drill.js')).drillVerb,
   tables: async () => (await import('./esekit/tables.js')).tablesVerb,
   export: async () => (await import('./esekit/export.js')).exportVerb,
   records: async () => (await import('./esekit/records.js')).recordsVerb,
@@ -33,9 +38,9 @@ const SHARED = { type: 'boolean', describe: 'read a database that is in use' } a
 
 async function parse(argv: readonly string[]): Promise<Parsed> {
   const { default: yargs } = await import('yargs');
-  const parser = yargs()
+  const parser = databaseCommands(yargs())
     .scriptName('esekit')
-    .usage('$0 <command> [options]\n\nReads Microsoft ESE databases and their logs.')
+    .usage('$0 <command> [options]\n\nReads and writes Microsoft ESE databases and their logs.')
     .command('tables <file>', 'list the tables of a database', (command) =>
       command.positional('file', { type: 'string', describe: 'database' }).option('shared', SHARED),
     )
@@ -57,7 +62,7 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
       command.positional('file', { type: 'string', describe: 'log file' }),
     )
     .option('json', { type: 'string', describe: 'one JSON document on stdout, or with =FILE in a file' })
-    .demandCommand(1, 1, 'Usage Error: No command specified.', 'Usage Error: Too many commands.')
+    .demandCommand(1, 'Usage Error: No command specified.')
     .strict()
     .version(packageVersion())
     .help()
@@ -74,7 +79,12 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
     if (error) usage = usageText(error.message);
     else text = output;
   });
-  return { verb: parsed._[0]?.toString(), options: parsed as VerbOptions, text, usage };
+  return {
+    verb: parsed._.length === 0 ? undefined : parsed._.join(' '),
+    options: parsed as VerbOptions,
+    text,
+    usage,
+  };
 }
 
 function usageText(message: string): string {
@@ -146,9 +156,11 @@ interface RunOutcome {
 async function runVerb(verb: Verb, context: VerbContext, signal: AbortSignal): Promise<RunOutcome> {
   try {
     const outcome: VerbOutcome = await verb.run(context);
-    const { result, error } = outcome;
+    const { result, error, findingsRemain } = outcome;
     const streamed = outcome.streamed === true;
-    if (error === undefined) return { exit: EXIT.done, result, streamed };
+    if (error === undefined) {
+      return { exit: findingsRemain === true ? EXIT.findingsRemain : EXIT.done, result, streamed };
+    }
     return { exit: exitCodeOfError(error), error: errorReport(error), result, streamed };
   } catch (error) {
     if (error instanceof OutputClosed) throw error;

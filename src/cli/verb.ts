@@ -5,7 +5,7 @@ import type { WarningReport } from '../maintenance/report-values.js';
 import type { CliHost } from './host.js';
 
 /** Options by name as typed; every subcommand states the ones it reads. */
-export type VerbOptions = Readonly<Record<string, string | number | boolean | undefined>>;
+export type VerbOptions = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface VerbContext {
   readonly host: CliHost;
@@ -23,6 +23,8 @@ export interface VerbContext {
 export interface VerbOutcome {
   readonly result: object | null;
   readonly error?: EseError;
+  /** The judgement that was asked for is a bad one: exit code 6. */
+  readonly findingsRemain?: boolean;
   /** The output was a stream of rows, which has no envelope: an error ends it with a line of its own. */
   readonly streamed?: boolean;
 }
