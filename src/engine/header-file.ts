@@ -78,3 +78,18 @@ export function openHeader(environment: Environment, file: FileHandle): HeaderFi
   }
   return new HeaderFile(environment, file, (source === 'primary' ? primary : shadow).bytes.slice());
 }
+
+/**
+ * Makes both header copies of a file that is open for writing equal, by the one that is trusted: what a crash left
+ * between the writes of the two is over then, and the next write finds a good copy beside the one that it replaces
+ * (format specification, chapter 1.2.4). Does nothing where both are damaged.
+ */
+export function mendHeader(file: FileHandle): void {
+  const start = new Uint8Array(HEADER_ELECTION_BYTES);
+  const { source, primary, shadow, identical, pageSize } = electHeader(
+    start.subarray(0, file.readAt(start, 0)),
+  );
+  if (source === 'none' || identical) return;
+  file.writeAt(source === 'primary' ? primary.bytes : shadow.bytes, source === 'primary' ? pageSize : 0);
+  file.sync();
+}

@@ -33,3 +33,14 @@ export function findDatabase(fs: FileSystem, path: string): FoundDatabase {
     file.close();
   }
 }
+
+/** Whether both header copies of a database are the same bytes. */
+export function areHeaderCopiesEqual(fs: FileSystem, path: string): boolean {
+  const file = fs.open(path, 'read');
+  try {
+    const start = new Uint8Array(HEADER_ELECTION_BYTES);
+    return electHeader(start.subarray(0, file.readAt(start, 0))).identical;
+  } finally {
+    file.close();
+  }
+}

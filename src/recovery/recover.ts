@@ -510,6 +510,7 @@ function finish(recovery: Recovery): void {
   const { redo, options, environment, start } = recovery;
   if (redo === undefined || start === undefined) return;
   redo.removeUnfinished();
+  redo.mendLeftAside();
   removeCutLogs(recovery);
   const checkpoint = checkpointWriter(recovery);
   if (recovery.cut === undefined && redo.lgposQuit !== undefined && isLast(redo, redo.lgposQuit)) {

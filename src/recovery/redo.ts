@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { HeaderFile, openHeader } from '../engine/header-file.js';
+import { HeaderFile, mendHeader, openHeader } from '../engine/header-file.js';
 import type { AttachInfo } from '../format/attach-info.js';
 import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
 import { newDatabaseBytes, newDatabaseHeader } from '../format/database-header.js';
@@ -17,7 +17,7 @@ import type { FileHandle } from '../io/file-system.js';
 import { applyMacro, applyRecord, changesPages } from '../operations/apply.js';
 import { applyExtend, applyShrink, applyTrim } from '../operations/file-size.js';
 import { decideAttach, type FoundDatabase, type LoggedAttach } from './attach-decision.js';
-import { findDatabase } from './database-header-file.js';
+import { areHeaderCopiesEqual, findDatabase } from './database-header-file.js';
 import type { DatabaseMap } from './database-map.js';
 import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
@@ -599,6 +599,7 @@ export class Redo {
     }
     const file = openExclusive(environment.fs, path, 'write', { role: 'eseutil' });
     try {
+      mendHeader(file);
       return { file, headerFile: openHeader(environment, file) };
     } catch (error) {
       file.close();
@@ -734,6 +735,20 @@ export class Redo {
       if (outcome !== undefined) outcome.stateAfter = database.header.state;
     } finally {
       database.close();
+    }
+  }
+
+  /** A database that an earlier recovery ended with may still have one of its header copies from before. */
+  mendLeftAside(): void {
+    const { fs } = this.#options.environment;
+    for (const { path, reason } of this.deferred()) {
+      if (path === undefined || reason !== 'future' || areHeaderCopiesEqual(fs, path)) continue;
+      const file = openExclusive(fs, path, 'write', { role: 'eseutil' });
+      try {
+        mendHeader(file);
+      } finally {
+        file.close();
+      }
     }
   }
 

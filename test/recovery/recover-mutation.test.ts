@@ -14,7 +14,7 @@ import { diskOfCorpus, environmentOf, LOGS, OUT, writeFile } from '../support/re
  * the checksum that finds it: every length, line, page number and flag can be anything. Only `EseError`s may come out,
  * in bounded time and with bounded disk space.
  */
-const RUNS = Number(process.env.ESEKIT_MUTATIONS ?? 60);
+const RUNS = Number(process.env.ESEKIT_MUTATIONS ?? 15);
 const TIME_MAX_MS = 20_000;
 const DISK_BYTES = 64 * 1024 * 1024;
 
