@@ -66,10 +66,11 @@ export interface LogFiles {
 }
 
 export function createLogFiles(options: LogFilesOptions): LogFiles {
-  const { fs, directory, baseName, extension, digits } = options;
+  const { fs, directory, extension, digits } = options;
+  const { baseName, suffix } = spellingOf(options);
   const logBytes = options.csecLGFile * SEGMENT_BYTES;
-  const currentPath = join(directory, `${baseName}${extension}`);
-  const tmpPath = join(directory, `${baseName}tmp${extension}`);
+  const currentPath = join(directory, `${baseName}${suffix}`);
+  const tmpPath = join(directory, `${baseName}tmp${suffix}`);
   const zeros = new Uint8Array(Math.min(ZEROS_BYTES, logBytes));
 
   const reservePaths = Array.from({ length: RESERVE_LOGS }, (_, i) =>
@@ -87,6 +88,11 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
           : [];
       })
       .sort((a, b) => a.generation - b.generation);
+  }
+
+  function archivedPath(generation: number): string {
+    const name = archivedLogName(baseName, generation, digits, extension);
+    return join(directory, `${name.slice(0, -extension.length)}${suffix}`);
   }
 
   /** Fills a file with zeros from `start` to the size of a log. */
@@ -173,10 +179,7 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
     beginGeneration(next) {
       prepareTmp(next);
       if (next.closing !== undefined) {
-        renameDurably(
-          currentPath,
-          join(directory, archivedLogName(baseName, next.closing, digits, extension)),
-        );
+        renameDurably(currentPath, archivedPath(next.closing));
       }
       renameDurably(tmpPath, currentPath);
       return fs.open(currentPath, 'write');
@@ -199,4 +202,18 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
       if (isChanged) fs.syncDirectory(directory);
     },
   };
+}
+
+/** Base name and extension as the files of the stream spell them: it may be typed in another case. */
+function spellingOf({ fs, directory, baseName, extension }: LogFilesOptions): {
+  baseName: string;
+  suffix: string;
+} {
+  const found = fs.readdir(directory).filter((name) => {
+    const parsed = parseLogFileName(name, baseName);
+    return parsed?.extension === extension && parsed.role !== 'tmp';
+  });
+  const name = found.find((one) => one.length === baseName.length + extension.length) ?? found.at(-1);
+  if (name === undefined) return { baseName, suffix: extension };
+  return { baseName: name.slice(0, baseName.length), suffix: name.slice(-extension.length) };
 }

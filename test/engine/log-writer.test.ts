@@ -461,6 +461,20 @@ describe('a log stream that goes on', () => {
     expect(third.lgposEnd).toEqual({ generation: 1, isec: 3, ib: 0 });
   });
 
+  it('keeps the spelling of its names, however the base name is typed', () => {
+    const disk = createSimulatedDisk();
+    newStream(disk).close();
+    disk.rename(`${LOG_FOLDER}/E00.log`, `${LOG_FOLDER}/E00.LOG`);
+    const log = resumeStream(disk, { baseName: 'e00', reserves: false });
+    log.append(recordOf(100));
+    log.rollOver();
+    log.close();
+    expect(disk.readdir(LOG_FOLDER).filter((name) => !name.endsWith('.jrs'))).toEqual([
+      'E00.LOG',
+      'E0000001.LOG',
+    ]);
+  });
+
   it('keeps the size of the current log and gives new ones the size asked for', () => {
     const disk = createSimulatedDisk();
     newStream(disk).close();
