@@ -149,6 +149,11 @@ export class Redo {
         lgposConsistent: info.lgposConsistent,
         lgposAttach: info.lgposAttach,
       });
+      const database = this.databases[info.dbid];
+      if (database?.kind !== 'attached') continue;
+      // The header is as old as the attachment; what was given out before the start is in no record to come.
+      database.dbtimeCurrent = Math.max(database.dbtimeCurrent, info.dbtime);
+      database.objidLast = Math.max(database.objidLast, info.objidLast);
     }
   }
 
