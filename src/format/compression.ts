@@ -51,6 +51,24 @@ function compressionScheme(bytes: Uint8Array, start: number, end: number): numbe
   return start < end ? (bytes[start] ?? 0) >> SCHEME_SHIFT : 0;
 }
 
+/** What can be made of a compressed value, by its first byte: not every scheme can be undone here. */
+export function compressionSupport(firstByte: number): 'readable' | 'unsupported' | 'scrubbed' | 'unknown' {
+  switch (firstByte >> SCHEME_SHIFT) {
+    case COMPRESSION_SCHEME.sevenBitAscii:
+    case COMPRESSION_SCHEME.sevenBitUnicode:
+    case COMPRESSION_SCHEME.xpress:
+    case COMPRESSION_SCHEME.lz4:
+      return 'readable';
+    case COMPRESSION_SCHEME.xpress9:
+    case COMPRESSION_SCHEME.xpress10:
+      return 'unsupported';
+    case COMPRESSION_SCHEME.scrub:
+      return 'scrubbed';
+    default:
+      return 'unknown';
+  }
+}
+
 /**
  * Size in bytes of the plain form of `bytes[start..end)`; nothing is decompressed.
  *

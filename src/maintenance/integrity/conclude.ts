@@ -1,0 +1,345 @@
+/**
+ * The last part of the check: what the threads found is put together, and what only the whole shows is found
+ * (format specification, chapters 2.6 and 7.1.4).
+ */
+
+import { EseError } from '../../format/ese-error.js';
+import { longValueChunkSize } from '../../format/long-value.js';
+import { createNodeView, NODE_FLAG, type Page } from '../../format/page.js';
+import { createRecordLayout } from '../../format/record.js';
+import type { ExaminedBody } from './examine.js';
+import { RANK_CATALOG, RANK_LOCALES, RANK_OBJIDS } from './examine.js';
+import {
+  compareRanked,
+  countFinding,
+  type FindingList,
+  mergeCounts,
+  type RankedFinding,
+  type Severity,
+  UNIT_LAST,
+} from './finding.js';
+import { differingBuckets, mergeFingerprint } from './fingerprint.js';
+import { affordableBuckets, planComparison, type Suspects } from './index-compare.js';
+import { createDifferences, type Differences, type IndexSums, type IntegrityPart } from './integrity-task.js';
+import { joinLongValues } from './long-value-check.js';
+import {
+  type CheckedTree,
+  type IntegrityPlan,
+  PAGE_STATE,
+  PAGE_STATE_MASK,
+  PAGE_USE,
+  PAGE_USE_MASK,
+  UNIT_FIELDS,
+} from './plan.js';
+import { checkLocales, checkObjids, LOCALES_TABLE, OBJIDS_TABLE } from './system-tables.js';
+
+/** What all threads together found. */
+export interface Merged {
+  readonly damagedTrees: ReadonlySet<number>;
+  readonly uncomputable: ReadonlySet<number>;
+  readonly nodes: ReadonlyMap<number, number>;
+  readonly longValues: ReadonlyMap<number, number>;
+  readonly indexes: ReadonlyMap<number, IndexSums>;
+  readonly references: ReadonlyMap<number, Int32Array>;
+  readonly hasReadErrors: boolean;
+}
+
+/** Adds the findings of the threads to those of the examination, and their sums to each other. */
+export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], list: FindingList): Merged {
+  const { plan } = body;
+  const damagedTrees = new Set(body.incompleteWalks);
+  const uncomputable = new Set<number>();
+  const nodes = new Map<number, number>();
+  const longValues = new Map<number, number>();
+  const indexes = new Map<number, IndexSums>();
+  const references = new Map<number, Int32Array>();
+  for (const part of parts) {
+    for (const finding of part.findings) list.findings.push(finding);
+    mergeCounts(list.counts, part.counts);
+    if (part.isTruncated) list.isTruncated = true;
+    for (const tree of part.damagedTrees) damagedTrees.add(tree);
+    for (const tree of part.uncomputable) uncomputable.add(tree);
+    addCounts(nodes, part.nodes);
+    addCounts(longValues, part.longValues);
+    for (const [position, sums] of part.indexes) mergeIndex(indexes, position, sums);
+    for (const [table, sums] of part.references) {
+      const known = references.get(table);
+      if (known === undefined) references.set(table, sums);
+      else mergeFingerprint(known, sums);
+    }
+  }
+  for (const [position, tree] of plan.trees.entries()) {
+    if (tree.kind !== 'longValue') continue;
+    const ends = parts.flatMap((part) => part.ends.filter((end) => end.tree === position));
+    ends.sort((a, b) => a.unit - b.unit);
+    const table = plan.tables[tree.tableNumber];
+    joinLongValues(ends, tree, longValueChunkSize(plan.pageSize, table?.lvChunkMax), list);
+  }
+  list.unit = UNIT_LAST;
+  const hasReadErrors = parts.some((part) => part.hasReadErrors);
+  return { damagedTrees, uncomputable, nodes, longValues, indexes, references, hasReadErrors };
+}
+
+function addCounts(into: Map<number, number>, from: ReadonlyMap<number, number>): void {
+  for (const [key, count] of from) into.set(key, (into.get(key) ?? 0) + count);
+}
+
+function mergeIndex(into: Map<number, IndexSums>, position: number, sums: IndexSums): void {
+  const known = into.get(position);
+  if (known === undefined) {
+    into.set(position, sums);
+    return;
+  }
+  mergeFingerprint(known.whole, sums.whole);
+  if (known.start !== undefined && sums.start !== undefined) mergeFingerprint(known.start, sums.start);
+  known.entries += sums.entries;
+  known.hasCutKeys ||= sums.hasCutKeys;
+}
+
+/** What must be read again to name the differences, and where they go. */
+export interface SecondLook {
+  readonly units: readonly number[];
+  readonly differences: Differences;
+}
+
+/** Finds the indexes and long values whose sums differ from those of the rows; `undefined` if there are none. */
+export function planSecondLook(
+  body: ExaminedBody,
+  merged: Merged,
+  list: FindingList,
+): SecondLook | undefined {
+  const { plan } = body;
+  const indexes = new Map<number, ReadonlySet<number>>();
+  const longValues = new Map<number, ReadonlySet<number>>();
+  const byStart = new Set<number>();
+  const wantedTrees = new Set<number>();
+  const isSound = (position: number): boolean => !merged.damagedTrees.has(position);
+  const choose = (buckets: readonly number[], entries: number): ReadonlySet<number> => {
+    const chosen = affordableBuckets(buckets, entries);
+    if (chosen.size < buckets.length) list.isTruncated = true;
+    return chosen;
+  };
+  for (const [position, tree] of plan.trees.entries()) {
+    if (tree.kind !== 'index' && tree.kind !== 'longValue') continue;
+    if (!isSound(position) || !isSound(tree.parent) || merged.uncomputable.has(position)) continue;
+    const entries = Math.max(merged.nodes.get(position) ?? 0, merged.nodes.get(tree.parent) ?? 0);
+    if (tree.kind === 'longValue') {
+      const sums = merged.references.get(tree.tableNumber);
+      const buckets = sums === undefined ? [] : differingBuckets(sums);
+      if (buckets.length === 0) continue;
+      longValues.set(tree.tableNumber, choose(buckets, entries));
+    } else {
+      const sums = merged.indexes.get(position);
+      if (sums === undefined) continue;
+      const usesStart = sums.hasCutKeys && sums.start !== undefined;
+      const buckets = differingBuckets(usesStart && sums.start !== undefined ? sums.start : sums.whole);
+      if (buckets.length === 0) continue;
+      if (usesStart) byStart.add(position);
+      indexes.set(position, choose(buckets, entries));
+    }
+    wantedTrees.add(position);
+    wantedTrees.add(tree.parent);
+  }
+  if (wantedTrees.size === 0) return undefined;
+  const units: number[] = [];
+  for (let unit = 0; unit * UNIT_FIELDS < plan.units.length; unit++) {
+    if (wantedTrees.has(plan.units[unit * UNIT_FIELDS] ?? -1)) units.push(unit);
+  }
+  const suspects: Suspects = { indexes, byStart, longValues };
+  return { units, differences: createDifferences(suspects) };
+}
+
+/** Reports the differences that a second look has found. */
+export function reportDifferences(body: ExaminedBody, { differences }: SecondLook, list: FindingList): void {
+  const { trees, tables } = body.plan;
+  for (const [position, entries] of differences.entries) {
+    const tree = trees[position];
+    const index = tables[tree?.tableNumber ?? -1]?.indexes[tree?.indexNumber ?? -1];
+    if (tree !== undefined) entries.report(tree, index?.unique === true, list);
+  }
+  for (const [tableNumber, references] of differences.references) {
+    const tree = trees.find((one) => one.kind === 'longValue' && one.tableNumber === tableNumber);
+    const data = tree === undefined ? undefined : trees[tree.parent];
+    if (tree !== undefined && data !== undefined) references.report(tree, data, list);
+  }
+  dropDoubleOrphans(list);
+}
+
+/** A value that is referred to although its count is 0 is no orphan. */
+function dropDoubleOrphans(list: FindingList): void {
+  const nameOf = ({ rank, lid }: RankedFinding): string => `${rank}/${lid}`;
+  const low = new Set(list.findings.filter(({ finding }) => finding.code === 'LV_REF_LOW').map(nameOf));
+  if (low.size === 0) return;
+  for (let at = list.findings.length - 1; at >= 0; at--) {
+    const ranked = list.findings[at];
+    if (ranked === undefined || ranked.finding.code !== 'LV_ORPHAN' || !low.has(nameOf(ranked))) continue;
+    list.findings.splice(at, 1);
+    countFinding(list.counts, ranked.rank, 'warning', -1);
+  }
+}
+
+/** Names of the indexes of each table that could not be compared in full. */
+export type Unverifiable = ReadonlyMap<number, readonly string[]>;
+
+/** Says which indexes cannot be compared, or only in part, and why. */
+export function reportUnverifiable(body: ExaminedBody, merged: Merged, list: FindingList): Unverifiable {
+  const { plan } = body;
+  const names = new Map<number, string[]>();
+  if (!plan.comparesIndexes) return names;
+  for (const [tableNumber, table] of plan.tables.entries()) {
+    if (table.indexes.length === 0) continue;
+    const layout = createRecordLayout(table.columns, plan.pageSize);
+    for (const [indexNumber, index] of table.indexes.entries()) {
+      const position = plan.trees.findIndex(
+        (tree) =>
+          tree.tableNumber === tableNumber &&
+          (index.primary ? tree.kind === 'table' : tree.indexNumber === indexNumber),
+      );
+      const tree = plan.trees[position];
+      if (tree === undefined) continue;
+      const report = (reason: string): void => {
+        const subject = index.primary ? { ...tree, object: `${table.name}/${index.name}` } : tree;
+        list.add(subject, 'IDX_UNVERIFIABLE', 'info', `not compared with the rows in full: ${reason}`);
+        names.set(tableNumber, [...(names.get(tableNumber) ?? []), index.name]);
+      };
+      try {
+        const comparison = planComparison(layout, index);
+        if (comparison.kind === 'none') report(comparison.reason);
+        else if (comparison.kind === 'masked')
+          report('the order of its texts is that of the system that made it');
+        else if (merged.uncomputable.has(position)) report('the key of a row cannot be computed');
+      } catch (error) {
+        if (!(error instanceof EseError)) throw error;
+        list.add(tree, 'CAT_ENTRY', 'error', error.detail);
+      }
+    }
+  }
+  return names;
+}
+
+/** MSysObjids and MSysLocales against the catalog, where all of them can be read. */
+export function checkSystemTables(body: ExaminedBody, merged: Merged, list: FindingList): void {
+  const { plan, source } = body;
+  if (!body.isCatalogComplete) return;
+  const hasErrors = (rank: number): boolean => (list.counts.get(rank)?.errors ?? 0) > 0;
+  for (const [name, rank] of [
+    [OBJIDS_TABLE, RANK_OBJIDS],
+    [LOCALES_TABLE, RANK_LOCALES],
+  ] as const) {
+    const tableNumber = plan.tables.findIndex((table) => table.name === name);
+    const position = plan.trees.findIndex(
+      (tree) => tree.kind === 'table' && tree.tableNumber === tableNumber,
+    );
+    const table = plan.tables[tableNumber];
+    const tree = plan.trees[position];
+    if (table === undefined || tree === undefined) continue;
+    if (merged.damagedTrees.has(position) || hasErrors(tree.rank) || hasErrors(RANK_CATALOG)) continue;
+    const subject = { rank, object: name, objid: table.objid, table: name };
+    if (name === OBJIDS_TABLE) checkObjids(source, table, plan.tables, list, subject);
+    else checkLocales(source, table, plan.tables, list, subject);
+  }
+}
+
+/** Pages of the file by class; they sum to `total`. */
+export interface PageCensus {
+  readonly total: number;
+  readonly used: number;
+  readonly space: number;
+  readonly empty: number;
+  readonly blank: number;
+  readonly available: number;
+  readonly foreign: number;
+  readonly bad: number;
+}
+
+export function countPages({ pageMap, lastPgno }: IntegrityPlan): PageCensus {
+  const census = { total: lastPgno, used: 0, space: 0, empty: 0, blank: 0, available: 0, foreign: 0, bad: 0 };
+  for (let pgno = 1; pgno <= lastPgno; pgno++) census[classOf(pageMap[pgno] ?? 0)]++;
+  return census;
+}
+
+function classOf(byte: number): Exclude<keyof PageCensus, 'total'> {
+  const use = byte & PAGE_USE_MASK;
+  switch (byte & PAGE_STATE_MASK) {
+    case PAGE_STATE.bad:
+      return 'bad';
+    case PAGE_STATE.blank:
+      return 'blank';
+    case PAGE_STATE.empty:
+      return 'empty';
+    default:
+      if (use === PAGE_USE.internal || use === PAGE_USE.leaf) return 'used';
+      if (use === PAGE_USE.space) return 'space';
+      return use === PAGE_USE.available || use === PAGE_USE.splitBuffer ? 'available' : 'foreign';
+  }
+}
+
+/**
+ * Owned pages that nobody uses. After a crash they are normal: blank ones, and those of trees whose creation was
+ * undone. Where a tree could not be read in full, nothing is said of its pages.
+ */
+export function reportLeaks(body: ExaminedBody, merged: Merged, list: FindingList): void {
+  const { plan, map } = body;
+  const unsure = new Set<number>();
+  for (const position of [...merged.damagedTrees, ...body.incompleteSpaces]) {
+    unsure.add(position);
+    unsure.add(plan.trees[position]?.parent ?? -1);
+  }
+  if (!body.isCatalogComplete) unsure.add(0);
+  const objids = new Set(plan.trees.map(({ objid }) => objid));
+  const isLeaked = (pgno: number): boolean =>
+    (map.owner[pgno] ?? 0) > 0 && ((plan.pageMap[pgno] ?? 0) & PAGE_USE_MASK) === PAGE_USE.none;
+  for (let pgno = 1; pgno <= plan.lastOwnedPgno; pgno++) {
+    if (!isLeaked(pgno)) continue;
+    const owner = map.owner[pgno] ?? 0;
+    const first = pgno;
+    let severity: Severity = 'info';
+    for (; pgno <= plan.lastOwnedPgno && isLeaked(pgno) && map.owner[pgno] === owner; pgno++) {
+      if (!isNormalLeak(body, pgno, objids)) severity = 'warning';
+    }
+    const last = pgno - 1;
+    const tree = plan.trees[owner - 1];
+    if (tree === undefined || unsure.has(owner - 1)) continue;
+    const pages = first === last ? `page ${first} is` : `pages ${first}-${last} are`;
+    const why = severity === 'info' ? ', as a crash may leave them' : '';
+    list.add(tree, 'SPACE_LEAK', severity, `${pages} owned and not used${why}`, { pgno: first });
+  }
+}
+
+function isNormalLeak({ plan, read }: ExaminedBody, pgno: number, objids: ReadonlySet<number>): boolean {
+  const state = (plan.pageMap[pgno] ?? 0) & PAGE_STATE_MASK;
+  if (state !== PAGE_STATE.other) return state === PAGE_STATE.blank;
+  const { page, isUsable } = read(pgno);
+  return isUsable && !objids.has(page.objid) && !holdsLiveNodes(page);
+}
+
+function holdsLiveNodes(page: Page): boolean {
+  const node = createNodeView();
+  for (let line = 0; line < page.nodeCount; line++) {
+    page.readNode(line, node);
+    if ((node.flags & NODE_FLAG.deleted) === 0) return true;
+  }
+  return false;
+}
+
+/** Findings in the order of the report. */
+export function sortedFindings(list: FindingList): readonly RankedFinding[] {
+  return [...list.findings].sort(compareRanked);
+}
+
+/** Errors and warnings of the trees of one table. */
+export function countsOfTable(
+  trees: readonly CheckedTree[],
+  tableNumber: number,
+  list: FindingList,
+): { errors: number; warnings: number } {
+  let errors = 0;
+  let warnings = 0;
+  for (const tree of trees) {
+    if (tree.tableNumber !== tableNumber) continue;
+    const count = list.counts.get(tree.rank);
+    errors += count?.errors ?? 0;
+    warnings += count?.warnings ?? 0;
+  }
+  return { errors, warnings };
+}

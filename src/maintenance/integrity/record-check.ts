@@ -1,0 +1,207 @@
+/**
+ * Records: whether each can be read as a row of its table, what long values it refers to, and which keys it has
+ * in the indexes (format specification, chapters 2.6 and 7.1.4).
+ */
+
+import { createByteWriter, reserve } from '../../format/byte-writer.js';
+import { checkValueSize } from '../../format/canonical-value.js';
+import {
+  COLTYP,
+  COLUMN_FLAG,
+  type ColumnDefinition,
+  isFixedColumn,
+  isTaggedColumn,
+  isVariableColumn,
+} from '../../format/column.js';
+import { compressionSupport, decompress, decompressedSize } from '../../format/compression.js';
+import { EseError } from '../../format/ese-error.js';
+import type { KeyBuilder } from '../../format/key.js';
+import { type Lid, readLid } from '../../format/long-value.js';
+import type { NodeView, Page } from '../../format/page.js';
+import {
+  createRecordValues,
+  createValueView,
+  locateColumns,
+  locateValue,
+  type RecordLayout,
+  type RecordValues,
+  STORED,
+  valueCount,
+} from '../../format/record.js';
+import type { TableDefinition } from '../../format/table-definition.js';
+import type { ReadLongValue } from '../../format/value-reader.js';
+import type { FindingList } from './finding.js';
+import type { KeyBuffer } from './key-buffer.js';
+import type { CheckedTree } from './plan.js';
+
+/** What is wanted from the records of a table. */
+export interface RecordListener {
+  /** A reference to a long value. */
+  reference(lid: Readonly<Lid>, pgno: number, node: number): void;
+  /** A sound record with its primary key. */
+  record(values: RecordValues, key: KeyBuffer, pgno: number, node: number): void;
+}
+
+export interface RecordChecker {
+  /** Checks the record in a node. Returns false if it cannot be read. */
+  check(page: Page, line: number, node: NodeView, key: KeyBuffer): boolean;
+}
+
+/** Highest ids that the catalog knows of, deleted columns included. */
+interface KnownIds {
+  readonly fixed: number;
+  readonly variable: number;
+  readonly tagged: number;
+}
+
+function knownIds(columns: readonly ColumnDefinition[]): KnownIds {
+  const highest = (isIt: (id: number) => boolean, none: number): number =>
+    columns.reduce((most, { columnId }) => (isIt(columnId) ? Math.max(most, columnId) : most), none);
+  return {
+    fixed: highest(isFixedColumn, 0),
+    variable: highest(isVariableColumn, 127),
+    tagged: highest(isTaggedColumn, 255),
+  };
+}
+
+/**
+ * A checker of the records of one table.
+ *
+ * @param primary builds the primary key, where it can be computed
+ */
+export function createRecordChecker(
+  table: TableDefinition,
+  tree: CheckedTree,
+  layout: RecordLayout,
+  primary: KeyBuilder | undefined,
+  readLongValue: ReadLongValue,
+  list: FindingList,
+  listener: RecordListener,
+): RecordChecker {
+  const values = createRecordValues(layout);
+  const value = createValueView();
+  const scratch = createByteWriter(4096);
+  const lid: Lid = { high: 0, low: 0 };
+  const known = knownIds(table.columns);
+  /** Columns whose values have a form of their own: the others are bytes of any length at their place. */
+  const formed = table.columns.flatMap((column, index) =>
+    column.coltyp !== COLTYP.nil && !isFixedColumn(column.columnId) ? [index] : [],
+  );
+  const coltyps = Uint8Array.from(table.columns, (column) => column.coltyp);
+  let isKeyEqual = false;
+  let expectedKey: KeyBuffer | undefined;
+  const compareKey = (built: Uint8Array, length: number): void => {
+    const key = expectedKey;
+    isKeyEqual = key !== undefined && key.length === length;
+    if (key === undefined) return;
+    for (let i = 0; i < length && isKeyEqual; i++) if (built[i] !== key.bytes[i]) isKeyEqual = false;
+  };
+
+  const checkIds = (page: Page, node: NodeView): void => {
+    if (values.fidFixedLast > known.fixed) throw corrupt(`fixed column ${values.fidFixedLast} is unknown`);
+    if (values.fidVarLast > known.variable) throw corrupt(`variable column ${values.fidVarLast} is unknown`);
+    if (values.unknownCount === 0) return;
+    const last = lastTaggedId(page, node, values.taggedCount);
+    if (last > known.tagged) throw corrupt(`tagged column ${last} is unknown`);
+  };
+
+  const checkValues = (pgno: number, line: number): void => {
+    for (const index of formed) {
+      const stored = values.stored[index];
+      if (stored === STORED.plain) {
+        checkValueSize(coltyps[index] ?? 0, (values.ends[index] ?? 0) - (values.starts[index] ?? 0));
+      }
+      if (stored !== STORED.tagged) continue;
+      const count = valueCount(layout, values, index);
+      for (let sequence = 1; sequence <= count; sequence++) {
+        locateValue(layout, values, index, sequence, value);
+        if (value.separated) checkReference(pgno, line);
+        else if (value.compressed) checkCompressed(pgno, line);
+        else if (!value.encrypted) checkValueSize(coltyps[index] ?? 0, value.end - value.start);
+      }
+    }
+  };
+
+  const checkReference = (pgno: number, line: number): void => {
+    try {
+      readLid(value.bytes, value.start, value.end, lid);
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      list.add(tree, 'REC_LID_MISSING', 'error', error.detail, { pgno, node: line });
+      return;
+    }
+    listener.reference(lid, pgno, line);
+  };
+
+  const checkCompressed = (pgno: number, line: number): void => {
+    if (compressionSupport(value.bytes[value.start] ?? 0) === 'unsupported') return;
+    try {
+      scratch.length = 0;
+      reserve(scratch, decompressedSize(value.bytes, value.start, value.end));
+      decompress(value.bytes, value.start, value.end, scratch.bytes, 0);
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      list.add(tree, 'LV_DECOMPRESS', 'error', error.detail, { pgno, node: line });
+    }
+  };
+
+  const checkPrimaryKey = (builder: KeyBuilder, key: KeyBuffer, pgno: number, line: number): void => {
+    isKeyEqual = false;
+    expectedKey = key;
+    try {
+      builder.build(values, readLongValue, compareKey);
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      // A key over values that cannot be read here tells nothing.
+      return;
+    }
+    if (isKeyEqual) return;
+    list.add(tree, 'REC_KEY', 'error', 'the key of the node is not that of its record', { pgno, node: line });
+  };
+
+  return {
+    check(page, line, node, key) {
+      const { pgno } = page;
+      try {
+        locateColumns(layout, page.bytes, node.dataOffset, node.dataOffset + node.dataLength, values);
+        checkIds(page, node);
+        checkValues(pgno, line);
+      } catch (error) {
+        if (!(error instanceof EseError)) throw error;
+        list.add(tree, 'REC_STRUCT', 'error', error.detail, { pgno, node: line });
+        return false;
+      }
+      if (primary !== undefined) checkPrimaryKey(primary, key, pgno, line);
+      listener.record(values, key, pgno, line);
+      return true;
+    },
+  };
+}
+
+/** Columns of a key that cannot be computed from the file: made by a callback, or encrypted. */
+export function isComputable(columns: readonly ColumnDefinition[]): boolean {
+  return columns.every(
+    ({ flags }) => (flags & (COLUMN_FLAG.userDefinedDefault | COLUMN_FLAG.encrypted)) === 0,
+  );
+}
+
+function corrupt(detail: string): EseError {
+  return new EseError('JET_errDatabaseCorrupted', `record: ${detail}`);
+}
+
+const VARIABLE_OFFSET_MASK = 0x7fff;
+const TAGFLD_BYTES = 4;
+const TAGFLD_DERIVED = 0x8000;
+
+/** The highest id of the record's own tagged columns; they come last, in ascending order. The record is sound. */
+function lastTaggedId(page: Page, node: NodeView, taggedCount: number): number {
+  const { view } = page;
+  const start = node.dataOffset;
+  const variableCount = view.getUint8(start + 1) - 127;
+  const offsets = start + view.getUint16(start + 2, true);
+  const data = offsets + 2 * variableCount;
+  const tagged = data + (variableCount === 0 ? 0 : view.getUint16(data - 2, true) & VARIABLE_OFFSET_MASK);
+  const last = tagged + TAGFLD_BYTES * (taggedCount - 1);
+  const isDerived = (view.getUint16(last + 2, true) & TAGFLD_DERIVED) !== 0;
+  return isDerived ? 0 : view.getUint16(last, true);
+}
