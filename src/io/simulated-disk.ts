@@ -131,9 +131,10 @@ export interface SimulatedDisk extends FileSystem {
   faults: FaultPlan | undefined;
   /**
    * The disk after a power failure at this moment, in the state that the seed chooses; without faults.
-   * This disk goes on independently.
+   * This disk goes on independently. Sectors of another size than 512 bytes are those of a disk that writes so
+   * much as one.
    */
-  crash(seed: number): SimulatedDisk;
+  crash(seed: number, sectorBytes?: number): SimulatedDisk;
   /** The disk as the next process finds it when this one dies now: nothing is lost, locks are abandoned. */
   fork(): SimulatedDisk;
 }
@@ -426,11 +427,11 @@ function makeDisk(state: DiskState, options: SimulatedDiskOptions): SimulatedDis
       };
     },
     lockHolder: (path) => locks.get(partsOf(path).join('/')),
-    crash(seed) {
+    crash(seed, sectorBytes) {
       const choice = seededRandom(seed);
       const left = survivingNames(state, choice);
       const entriesOf = (directory: DirectoryNode) => left.get(directory) ?? directory.durable;
-      const copy = nodeCopier(entriesOf, entriesOf, (file) => crashSimulated(file, choice));
+      const copy = nodeCopier(entriesOf, entriesOf, (file) => crashSimulated(file, choice, sectorBytes));
       return makeDisk({ ...inheritedState(), root: copy(root), nameChanges: [] }, { seed, capacity });
     },
     fork() {

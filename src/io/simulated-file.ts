@@ -4,7 +4,7 @@
  */
 import { type Random, randomBelow, randomChance } from './seeded-random.js';
 
-/** Bytes that a disk writes as one: a power failure leaves the old ones or the new ones. */
+/** Bytes that a disk writes as one, if nothing else is said: a power failure leaves the old ones or the new ones. */
 export const SECTOR_BYTES = 512;
 
 /** Unit of sharing and of space on the disk, in bytes. */
@@ -124,8 +124,12 @@ export function copySimulated(file: SimulatedFile): SimulatedFile {
 }
 
 /** The file after a power failure: one of the states that it may be found in. */
-export function crashSimulated(file: SimulatedFile, random: Random): SimulatedFile {
-  const left = survivingContents(file, random);
+export function crashSimulated(
+  file: SimulatedFile,
+  random: Random,
+  sectorBytes: number = SECTOR_BYTES,
+): SimulatedFile {
+  const left = survivingContents(file, random, sectorBytes);
   return {
     now: left,
     durable: { size: left.size, pages: left.pages.slice() },
@@ -138,7 +142,11 @@ export function crashSimulated(file: SimulatedFile, random: Random): SimulatedFi
  * Contents that a power failure may leave: each sector as it was after some change since the last sync,
  * whatever the others are; the size as it was after some change; cuts in their order with the size.
  */
-function survivingContents(file: SimulatedFile, random: Random): Contents {
+function survivingContents(
+  file: SimulatedFile,
+  random: Random,
+  sectorBytes: number = SECTOR_BYTES,
+): Contents {
   const count = file.changes.length;
   const durable = { size: file.durable.size, pages: file.durable.pages.slice() };
   // The two ends come by themselves too seldom, the clean cut with one torn write as well.
@@ -151,13 +159,13 @@ function survivingContents(file: SimulatedFile, random: Random): Contents {
       const whole = randomBelow(random, count);
       const isSizeNew = randomChance(random, 0.5);
       const torn = random.uint32() / 2 ** 32;
-      return replay(file, whole + (isSizeNew ? 1 : 0), (change, sector, sectors) =>
+      return replay(file, sectorBytes, whole + (isSizeNew ? 1 : 0), (change, sector, sectors) =>
         change === whole ? sector < torn * sectors : change < whole,
       );
     }
     default: {
       const kept = [0.1, 0.5, 0.9][randomBelow(random, 3)] ?? 0.5;
-      return replay(file, randomBelow(random, count + 1), () => randomChance(random, kept));
+      return replay(file, sectorBytes, randomBelow(random, count + 1), () => randomChance(random, kept));
     }
   }
 }
@@ -168,6 +176,7 @@ function survivingContents(file: SimulatedFile, random: Random): Contents {
  */
 function replay(
   file: SimulatedFile,
+  sectorBytes: number,
   sizeChanges: number,
   keeps: (change: number, sector: number, sectors: number) => boolean,
 ): Contents {
@@ -175,7 +184,7 @@ function replay(
   const seenOwn = new Set<number>();
   const left = { size: file.durable.size, pages: file.durable.pages.slice() };
   const leftOwn = new Set<number>();
-  const buffer = new Uint8Array(SECTOR_BYTES);
+  const buffer = new Uint8Array(sectorBytes);
 
   for (const [index, change] of file.changes.entries()) {
     if (change.kind === 'truncate') {
@@ -190,12 +199,12 @@ function replay(
     copyIn(seen, seenOwn, change.bytes, change.offset);
     seen.size = Math.max(seen.size, change.offset + change.bytes.length);
     if (index < sizeChanges) left.size = seen.size;
-    const first = Math.floor(change.offset / SECTOR_BYTES);
-    const sectors = Math.ceil((change.offset + change.bytes.length) / SECTOR_BYTES) - first;
+    const first = Math.floor(change.offset / sectorBytes);
+    const sectors = Math.ceil((change.offset + change.bytes.length) / sectorBytes) - first;
     for (let sector = 0; sector < sectors; sector++) {
       if (!keeps(index, sector, sectors)) continue;
-      copyOut(seen, buffer, (first + sector) * SECTOR_BYTES);
-      copyIn(left, leftOwn, buffer, (first + sector) * SECTOR_BYTES);
+      copyOut(seen, buffer, (first + sector) * sectorBytes);
+      copyIn(left, leftOwn, buffer, (first + sector) * sectorBytes);
     }
   }
   cut(left, leftOwn, left.size);
