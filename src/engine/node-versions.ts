@@ -154,6 +154,24 @@ export class NodeVersions implements VersionLog {
     this.#tree(known).unlogged.delete(known);
   }
 
+  addInsert(
+    change: NodeChange,
+    rceid: number,
+    source: Uint8Array,
+    at: number,
+    keyBytes: number,
+    dataBytes: number,
+  ): void {
+    const end = at + keyBytes;
+    this.add(change, {
+      rceid,
+      operation: UNDO_OPERATION.insert,
+      key: source.subarray(at, end),
+      bookmarkData: source.subarray(end, end + dataBytes),
+      before: NO_BYTES,
+    });
+  }
+
   defer(_change: NodeChange, rceid: number): void {
     throw new Error(`the engine met change ${rceid} on a page before it made it`);
   }

@@ -293,13 +293,8 @@ export class Page {
   /** Copies the key of a node into `into` (which must be long enough) and returns its length. */
   copyKey(node: NodeView, into: Uint8Array): number {
     const { prefixLength, suffixLength, suffixOffset } = node;
-    if (prefixLength > 0) {
-      const prefix = this.tagOffset(0);
-      into.set(this.bytes.subarray(prefix, prefix + prefixLength), 0);
-    }
-    if (suffixLength > 0) {
-      into.set(this.bytes.subarray(suffixOffset, suffixOffset + suffixLength), prefixLength);
-    }
+    if (prefixLength > 0) copyBytes(this.bytes, this.tagOffset(0), into, 0, prefixLength);
+    copyBytes(this.bytes, suffixOffset, into, prefixLength, suffixLength);
     return prefixLength + suffixLength;
   }
 
@@ -413,20 +408,48 @@ export class Page {
    * is the rest. Throws `JET_errRecordTooBig` when the page has not the space.
    */
   insertNode(line: number, flags: number, prefixLength: number, suffix: Uint8Array, data: Uint8Array): void {
+    const at = this.openNode(line, flags, prefixLength, suffix.length, data.length);
+    this.bytes.set(suffix, at);
+    this.bytes.set(data, at + suffix.length);
+  }
+
+  /** {@link insertNode} with suffix and data as they lie behind each other in `source`, from `from` on. */
+  insertNodeFrom(
+    line: number,
+    flags: number,
+    prefixLength: number,
+    source: Uint8Array,
+    from: number,
+    suffixLength: number,
+    dataLength: number,
+  ): void {
+    const at = this.openNode(line, flags, prefixLength, suffixLength, dataLength);
+    copyBytes(source, from, this.bytes, at, suffixLength + dataLength);
+  }
+
+  /** Makes the room of a new node and writes its lengths; returns where its suffix begins. */
+  private openNode(
+    line: number,
+    flags: number,
+    prefixLength: number,
+    suffixLength: number,
+    dataLength: number,
+  ): number {
     const compressed = prefixLength > 0;
-    const size = (compressed ? 4 : 2) + suffix.length + data.length;
+    const size = (compressed ? 4 : 2) + suffixLength + dataLength;
     const count = this.tagCount;
     const itag = line + this.reservedTags;
     if (line < 0 || itag > count || count >= this.tagCountMax) {
       throw new EseError('JET_errBadLineCount', `a node cannot become node ${line}`, { pgno: this.pgno });
     }
-    if (data.length === 0 || suffix.length > LENGTH_MASK || prefixLength > this.tagSize(0)) {
+    if (dataLength === 0 || suffixLength > LENGTH_MASK || prefixLength > this.tagSize(0)) {
       this.nodeError(line, 'would have no data, or a key that the page cannot hold');
     }
     this.assertFits(size + TAG_BYTES);
     if (this.contiguousFree < size + TAG_BYTES) this.reorganize();
     this.openTag(itag, count);
-    const offset = this.headerBytes + this.ibMicFree;
+    const ibMicFree = this.ibMicFree;
+    const offset = this.headerBytes + ibMicFree;
     this.tagCount = count + 1;
     const nodeFlags = (flags & ~NODE_FLAG.compressed) | (compressed ? NODE_FLAG.compressed : 0);
     this.setTag(itag, size, offset, nodeFlags);
@@ -435,12 +458,22 @@ export class Page {
       this.view.setUint16(at, prefixLength, true);
       at += 2;
     }
-    this.view.setUint16(at, suffix.length, true);
-    this.bytes.set(suffix, at + 2);
-    this.bytes.set(data, at + 2 + suffix.length);
-    this.ibMicFree += size;
+    this.view.setUint16(at, suffixLength, true);
+    this.ibMicFree = ibMicFree + size;
     this.cbFree -= size + TAG_BYTES;
     if (this.isLarge) this.setNodeFlags(line, nodeFlags);
+    return at + 2;
+  }
+
+  /** Whether the prefix key begins with the `length` bytes of `key` from `from` on. */
+  prefixBeginsWith(key: Uint8Array, from: number, length: number): boolean {
+    if (length > this.tagSize(0)) return false;
+    const prefix = this.tagOffset(0);
+    const { bytes } = this;
+    for (let i = 0; i < length; i++) {
+      if (bytes[prefix + i] !== key[from + i]) return false;
+    }
+    return true;
   }
 
   /** Makes room in the tag array for tag `itag`, by moving the later ones down one place. */
@@ -458,8 +491,32 @@ export class Page {
 
   /** Inserts a node by its whole key, compressed against the page's prefix as the engine does it. */
   insertKeyed(line: number, flags: number, key: Uint8Array, data: Uint8Array): void {
-    const prefixLength = this.prefixLengthFor(key);
-    this.insertNode(line, flags, prefixLength, key.subarray(prefixLength), data);
+    const prefixLength = this.prefixLengthOf(key, key.length);
+    const at = this.openNode(line, flags, prefixLength, key.length - prefixLength, data.length);
+    copyBytes(key, prefixLength, this.bytes, at, key.length - prefixLength);
+    copyBytes(data, 0, this.bytes, at + key.length - prefixLength, data.length);
+  }
+
+  /** Inserts a copy of a node of another page, compressed against the prefix of this one. */
+  insertCopy(line: number, flags: number, source: Page, node: NodeView): void {
+    const { prefixLength, suffixLength, dataOffset, dataLength } = node;
+    const key = KEY_SCRATCH;
+    const keyLength = prefixLength + suffixLength;
+    source.copyKey(node, key);
+    const prefix = this.prefixLengthOf(key, keyLength);
+    const at = this.openNode(line, flags, prefix, keyLength - prefix, dataLength);
+    copyBytes(key, prefix, this.bytes, at, keyLength - prefix);
+    copyBytes(source.bytes, dataOffset, this.bytes, at + keyLength - prefix, dataLength);
+  }
+
+  private prefixLengthOf(key: Uint8Array, keyLength: number): number {
+    const limit = Math.min(this.tagSize(0), keyLength);
+    if (limit < PREFIX_MIN || this.isRoot) return 0;
+    const { bytes } = this;
+    const prefix = this.tagOffset(0);
+    let common = 0;
+    while (common < limit && bytes[prefix + common] === key[common]) common++;
+    return common >= PREFIX_MIN ? common : 0;
   }
 
   /** Removes node `line` physically. */
@@ -532,7 +589,7 @@ export class Page {
     const count = this.nodeCount;
     const node = createNodeView();
     const lengths = new Uint16Array(count);
-    const key = new Uint8Array(2 * (LENGTH_MASK + 1));
+    const key = KEY_SCRATCH;
     for (let line = 0; line < count; line++) {
       this.readNode(line, node);
       lengths[line] = prefixLengthAgainst(key, this.copyKey(node, key), prefix);
@@ -576,6 +633,20 @@ export class Page {
     this.ibMicFree = 0;
     this.cbUncommittedFree = 0;
     this.cbFree = this.dataAreaBytes - TAG_BYTES * reserved;
+  }
+}
+
+/** Room for the longest key that lengths on a page can state. */
+const KEY_SCRATCH = new Uint8Array(2 * (LENGTH_MASK + 1));
+
+/** Fewer bytes than this are copied one by one: a view of them would cost more. */
+const SHORT_COPY = 48;
+
+function copyBytes(source: Uint8Array, from: number, into: Uint8Array, at: number, count: number): void {
+  if (count < SHORT_COPY) {
+    for (let i = 0; i < count; i++) into[at + i] = source[from + i] ?? 0;
+  } else {
+    into.set(source.subarray(from, from + count), at);
   }
 }
 

@@ -111,7 +111,7 @@ function moveNodes(merge: MergeRecord, source: Page, destination: Page, context:
   for (let line = last; line >= first; line--) {
     source.readNode(line, node);
     if ((node.flags & NODE_FLAG.deleted) !== 0 && isDead(merge, source, context)) continue;
-    destination.insertKeyed(at, node.flags, source.key(node), source.data(node));
+    destination.insertCopy(at, node.flags, source, node);
   }
 }
 

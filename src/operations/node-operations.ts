@@ -63,9 +63,18 @@ export function bookmarkDataOf(change: NodeChange, data: Uint8Array): Uint8Array
 export function applyInsert(record: LogRecordOf<'Insert'>, context: RedoContext): void {
   const page = nodePage(record, context);
   if (page !== undefined) {
-    const { iline, cbPrefix, key, data } = record;
-    if (cbPrefix > 0) checkPrefix(page, key, cbPrefix);
-    page.insertNode(iline, versionFlag(record), cbPrefix, key.subarray(cbPrefix), data);
+    const { cbPrefix, bytes, keyAt } = record;
+    if (cbPrefix > 0) checkPrefix(page, bytes, keyAt, cbPrefix);
+    // Key and data lie behind each other in the record.
+    page.insertNodeFrom(
+      record.iline,
+      versionFlag(record),
+      cbPrefix,
+      bytes,
+      keyAt + cbPrefix,
+      record.cbSuffix,
+      record.cbData,
+    );
     stampPage(context, page, record.dbtime);
   }
   rememberInsert(record, context);
@@ -119,7 +128,10 @@ export function applyReplace(record: RecordOfType<'Replace' | 'ReplaceD'>, conte
 export function replacedData(record: RecordOfType<'Replace' | 'ReplaceD'>, before: Uint8Array): Uint8Array {
   if (record.name === 'ReplaceD') return applyReplaceDiff(before, record);
   if (record.data.length !== record.cbNewData) {
-    throw new EseError('JET_errLogCorrupted', `a replace by ${record.cbNewData} bytes has ${record.data.length}`);
+    throw new EseError(
+      'JET_errLogCorrupted',
+      `a replace by ${record.cbNewData} bytes has ${record.data.length}`,
+    );
   }
   if (before.length !== record.cbOldData) {
     throw contradiction(
@@ -267,11 +279,8 @@ function reviveNode(page: Page, line: number, key: Uint8Array, flag: number): vo
   page.setNodeFlags(line, (node.flags & ~NODE_FLAG.deleted) | flag);
 }
 
-function checkPrefix(page: Page, key: Uint8Array, count: number): void {
-  const prefix = page.externalHeader;
-  let common = 0;
-  while (common < count && common < prefix.length && prefix[common] === key[common]) common++;
-  if (common < count || page.isRoot) {
+function checkPrefix(page: Page, bytes: Uint8Array, keyAt: number, count: number): void {
+  if (page.isRoot || !page.prefixBeginsWith(bytes, keyAt, count)) {
     throw contradiction(`a key takes ${count} bytes from a prefix that it does not begin with`, page.pgno);
   }
 }
@@ -282,14 +291,16 @@ export function rememberInsert(
   context: RedoContext,
 ): void {
   if (!isVersioned(record)) return;
-  const { rceid, key, data } = record;
-  context.versions.add(record, {
-    rceid,
-    operation: UNDO_OPERATION.insert,
-    key,
-    bookmarkData: bookmarkDataOf(record, data),
-    before: NO_BYTES,
-  });
+  const keyBytes = record.name === 'Insert' ? record.cbPrefix + record.cbSuffix : record.cbKey;
+  const isUnique = (record.pageFlags & LOG_PAGE_FLAG.unique) !== 0;
+  context.versions.addInsert(
+    record,
+    record.rceid,
+    record.bytes,
+    record.keyAt,
+    keyBytes,
+    isUnique ? 0 : record.cbData,
+  );
 }
 
 /** Remembers the data of a node that is about to be replaced. */

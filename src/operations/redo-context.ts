@@ -80,6 +80,18 @@ export interface Version {
 export interface VersionLog {
   /** Remembers how to undo a change. */
   add(change: NodeChange, version: Version): void;
+  /**
+   * Remembers an insert, the most frequent change: its key of `keyBytes` lies at `at` in `source`, and the data that
+   * belongs to its bookmark, of `dataBytes`, behind it.
+   */
+  addInsert(
+    change: NodeChange,
+    rceid: number,
+    source: Uint8Array,
+    at: number,
+    keyBytes: number,
+    dataBytes: number,
+  ): void;
   /** The log says how to undo a change (an UndoInfo record), in case redo did not see its old state. */
   addLogged(change: NodeChange, version: Version): void;
   /** A change whose old state is not known here: a later UndoInfo record or the end of its transaction must come. */

@@ -162,10 +162,22 @@ class SplitLines {
 
   /** Puts lines `from .. to` behind the last node of a page, in its own encoding. */
   copy(from: number, to: number, page: Page): void {
+    const source = this.#source;
     for (let line = from; line <= to; line++) {
-      const flags = this.flags(line);
-      page.insertKeyed(page.nodeCount, flags, this.key(line), this.data(line));
+      if (source === undefined || this.#isChanged(line)) {
+        page.insertKeyed(page.nodeCount, this.flags(line), this.key(line), this.data(line));
+        continue;
+      }
+      source.readNode(this.#sourceLine(line), node);
+      page.insertCopy(page.nodeCount, node.flags, source, node);
     }
+  }
+
+  /** Whether the change concerns this line. */
+  #isChanged(line: number): boolean {
+    const change = this.#change;
+    if (change.kind === 'none') return false;
+    return line === change.line || (change.kind === 'pointer' && line === change.line + 1);
   }
 }
 

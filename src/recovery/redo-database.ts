@@ -55,6 +55,8 @@ export class AttachedDatabase {
   readonly redoMap = new RedoMap();
   readonly pool: BufferPool | undefined;
   readonly context: RedoContext | undefined;
+  /** Whether redo has passed the attachment that the header states. */
+  isBehindAttach = false;
   /** Highest stamp and object id that the records named, applied or not. */
   dbtimeCurrent: number;
   objidLast: number;

@@ -3,9 +3,12 @@ import { UNDO_OPERATION } from '../format/log-record-layout.js';
 import type { NodeChange, Version, VersionLog } from '../operations/redo-context.js';
 
 /**
- * Versions of recovery: how to undo what the transactions in progress had done (format specification, chapters 5.1.6
- * and 5.3.7). A session has one list, in the order of its changes. Levels never fall along the list, since
- * an inner commit lowers those at its end.
+ * Versions of recovery: how to undo what the transactions in progress had done (format specification, chapters
+ * 5.1.6 and 5.3.7). A session has one list, in the order of its changes: an old state that comes later, in an UndoInfo
+ * record, goes in at its place. Levels never fall along the list, since an inner commit lowers those at its end.
+ *
+ * Redo makes a version of every change, and forgets nearly all of them at a commit soon after. So their bytes lie
+ * behind each other in a few large pieces of memory, and views of them are made only when somebody looks.
  */
 export interface RedoVersion extends Version {
   readonly dbid: number;
@@ -13,29 +16,89 @@ export interface RedoVersion extends Version {
   readonly objidFDP: number;
   /** Flags of the record that made the change. */
   readonly pageFlags: number;
-  readonly trxBegin0: number;
-  /** Page that had the change when it was made; the node may have moved since. */
-  readonly pgno: number;
   /** Transaction level that the change belongs to now. */
-  level: number;
+  readonly level: number;
   /** Whether the log holds what it takes to undo the change. */
+  readonly isUndoInfoLogged: boolean;
+}
+
+class Entry implements RedoVersion {
+  readonly rceid: number;
+  readonly operation: number;
+  readonly dbid: number;
+  readonly pgnoFDP: number;
+  readonly objidFDP: number;
+  readonly pageFlags: number;
+  level: number;
   isUndoInfoLogged: boolean;
+  readonly #bytes: Uint8Array;
+  readonly #at: number;
+  readonly #keyBytes: number;
+  readonly #dataBytes: number;
+  readonly #beforeBytes: number;
+
+  constructor(
+    change: NodeChange,
+    rceid: number,
+    operation: number,
+    isUndoInfoLogged: boolean,
+    bytes: Uint8Array,
+    at: number,
+    keyBytes: number,
+    dataBytes: number,
+    beforeBytes: number,
+  ) {
+    this.rceid = rceid;
+    this.operation = operation;
+    this.dbid = change.dbid;
+    this.pgnoFDP = change.pgnoFDP;
+    this.objidFDP = change.objidFDP;
+    this.pageFlags = change.pageFlags;
+    this.level = change.level;
+    this.isUndoInfoLogged = isUndoInfoLogged;
+    this.#bytes = bytes;
+    this.#at = at;
+    this.#keyBytes = keyBytes;
+    this.#dataBytes = dataBytes;
+    this.#beforeBytes = beforeBytes;
+  }
+
+  get key(): Uint8Array {
+    return this.#part(0, this.#keyBytes);
+  }
+  get bookmarkData(): Uint8Array {
+    return this.#part(this.#keyBytes, this.#dataBytes);
+  }
+  get before(): Uint8Array {
+    return this.#part(this.#keyBytes + this.#dataBytes, this.#beforeBytes);
+  }
+
+  #part(from: number, length: number): Uint8Array {
+    return this.#bytes.subarray(this.#at + from, this.#at + from + length);
+  }
 }
 
 interface SessionVersions {
-  readonly entries: RedoVersion[];
-  /** Changes of which the old state is still to come, with the level of each. */
+  readonly entries: Entry[];
+  /** Changes of which the old state is still to come. */
   readonly deferred: Set<number>;
 }
 
 /** Most versions of one session: one that never ends must not take all memory. */
 const ENTRIES_MAX = 50_000_000;
+const PIECE_BYTES = 1024 * 1024;
+/** Fewer bytes than this are copied one by one: a view of them would cost more. */
+const SHORT_COPY = 48;
 
 /** The versions of all sessions. */
 export class RedoVersions implements VersionLog {
   readonly #sessions = new Map<number, SessionVersions>();
   /** Uncommitted changes by tree whose old state is in memory only: pages of the tree must wait. */
   readonly #unloggedByTree = new Map<number, number>();
+  /** Entries that are alive; when there are none, the piece of memory is free. */
+  #alive = 0;
+  #piece = new Uint8Array(PIECE_BYTES);
+  #used = 0;
 
   #session(procid: number): SessionVersions {
     let session = this.#sessions.get(procid);
@@ -50,6 +113,23 @@ export class RedoVersions implements VersionLog {
     this.#push(change, version, !needsUndoInfo(version.operation));
   }
 
+  addInsert(
+    change: NodeChange,
+    rceid: number,
+    source: Uint8Array,
+    at: number,
+    keyBytes: number,
+    dataBytes: number,
+  ): void {
+    const start = this.#allocate(keyBytes + dataBytes);
+    this.#copy(source, at, keyBytes + dataBytes, start);
+    const piece = this.#piece;
+    this.#enter(
+      new Entry(change, rceid, UNDO_OPERATION.insert, true, piece, start, keyBytes, dataBytes, 0),
+      change.procid,
+    );
+  }
+
   addLogged(change: NodeChange, version: Version): void {
     const session = this.#session(change.procid);
     session.deferred.delete(version.rceid);
@@ -59,26 +139,55 @@ export class RedoVersions implements VersionLog {
   }
 
   #push(change: NodeChange, version: Version, isUndoInfoLogged: boolean): void {
-    const { entries } = this.#session(change.procid);
-    if (entries.length >= ENTRIES_MAX) throw new EseError('JET_errVersionStoreOutOfMemory');
-    const { dbid, pgnoFDP, objidFDP, pageFlags, trxBegin0, pgno, level } = change;
-    const entry: RedoVersion = {
-      rceid: version.rceid,
-      operation: version.operation,
-      key: version.key.slice(),
-      bookmarkData: version.bookmarkData.slice(),
-      before: version.before.slice(),
-      dbid,
-      pgnoFDP,
-      objidFDP,
-      pageFlags,
-      trxBegin0,
-      pgno,
-      level,
+    const { key, bookmarkData, before, rceid, operation } = version;
+    const start = this.#allocate(key.length + bookmarkData.length + before.length);
+    this.#copy(key, 0, key.length, start);
+    this.#copy(bookmarkData, 0, bookmarkData.length, start + key.length);
+    this.#copy(before, 0, before.length, start + key.length + bookmarkData.length);
+    const entry = new Entry(
+      change,
+      rceid,
+      operation,
       isUndoInfoLogged,
-    };
-    entries.push(entry);
+      this.#piece,
+      start,
+      key.length,
+      bookmarkData.length,
+      before.length,
+    );
+    this.#enter(entry, change.procid);
     if (!isUndoInfoLogged) this.#count(entry, 1);
+  }
+
+  #enter(entry: Entry, procid: number): void {
+    const { entries } = this.#session(procid);
+    if (entries.length >= ENTRIES_MAX) throw new EseError('JET_errVersionStoreOutOfMemory');
+    const newest = entries.at(-1);
+    if (newest === undefined || !isNewer(newest, entry)) entries.push(entry);
+    else entries.splice(entries.findLastIndex((other) => !isNewer(other, entry)) + 1, 0, entry);
+    this.#alive++;
+  }
+
+  /** Room for `count` bytes in the piece of memory in use. */
+  #allocate(count: number): number {
+    if (this.#alive === 0) this.#used = 0;
+    if (this.#used + count > this.#piece.length) {
+      // The entries hold on to their pieces; this one goes when they do.
+      this.#piece = new Uint8Array(Math.max(PIECE_BYTES, count));
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += count;
+    return at;
+  }
+
+  #copy(source: Uint8Array, from: number, count: number, to: number): void {
+    const piece = this.#piece;
+    if (count < SHORT_COPY) {
+      for (let i = 0; i < count; i++) piece[to + i] = source[from + i] ?? 0;
+    } else {
+      piece.set(source.subarray(from, from + count), to);
+    }
   }
 
   defer(change: NodeChange, rceid: number): void {
@@ -91,7 +200,7 @@ export class RedoVersions implements VersionLog {
   }
 
   /** Undo goes from the newest change back, so the search from the end is short. */
-  #find(session: SessionVersions, rceid: number): RedoVersion | undefined {
+  #find(session: SessionVersions, rceid: number): Entry | undefined {
     const { entries } = session;
     for (let i = entries.length - 1; i >= 0; i--) {
       if (entries[i]?.rceid === rceid) return entries[i];
@@ -108,6 +217,7 @@ export class RedoVersions implements VersionLog {
       const entry = entries[i];
       if (entry?.rceid !== rceid) continue;
       this.#setLogged(entry);
+      this.#alive--;
       if (i === entries.length - 1) entries.pop();
       else entries.splice(i, 1);
       return;
@@ -118,7 +228,8 @@ export class RedoVersions implements VersionLog {
     for (const { entries } of this.#sessions.values()) {
       for (const entry of entries) {
         if (entry.dbid !== dbid || entry.objidFDP !== objid || !bytesEqual(entry.key, key)) continue;
-        if (entry.bookmarkData.length === 0 || bytesEqual(entry.bookmarkData, data)) return true;
+        const { bookmarkData } = entry;
+        if (bookmarkData.length === 0 || bytesEqual(bookmarkData, data)) return true;
       }
     }
     return false;
@@ -143,6 +254,7 @@ export class RedoVersions implements VersionLog {
     for (let entry = entries.at(-1); entry !== undefined && entry.level > level; entry = entries.at(-1)) {
       this.#setLogged(entry);
       entries.pop();
+      this.#alive--;
     }
     if (level === 0) session.deferred.clear();
   }
@@ -151,8 +263,13 @@ export class RedoVersions implements VersionLog {
   finish(procid: number): void {
     const session = this.#sessions.get(procid);
     if (session === undefined) return;
-    for (const entry of session.entries) this.#setLogged(entry);
-    this.#sessions.delete(procid);
+    const { entries, deferred } = session;
+    if (this.#unloggedByTree.size > 0) {
+      for (const entry of entries) this.#setLogged(entry);
+    }
+    this.#alive -= entries.length;
+    entries.length = 0;
+    if (deferred.size > 0) deferred.clear();
   }
 
   /** The newest change that is not finished, or `undefined`. */
@@ -176,23 +293,29 @@ export class RedoVersions implements VersionLog {
     return this.#unloggedByTree.size > 0 && this.#unloggedByTree.has(treeKey(dbid, objid));
   }
 
-  /** The log holds what it takes to undo the change. */
-  setUndoInfoLogged(entry: RedoVersion): void {
-    this.#setLogged(entry);
+  /** The log holds what it takes to undo the newest change of a session. */
+  setNewestLogged(procid: number): void {
+    const entry = this.#sessions.get(procid)?.entries.at(-1);
+    if (entry !== undefined) this.#setLogged(entry);
   }
 
-  #setLogged(entry: RedoVersion): void {
+  #setLogged(entry: Entry): void {
     if (entry.isUndoInfoLogged) return;
     entry.isUndoInfoLogged = true;
     this.#count(entry, -1);
   }
 
-  #count({ dbid, objidFDP }: RedoVersion, by: number): void {
+  #count({ dbid, objidFDP }: Entry, by: number): void {
     const key = treeKey(dbid, objidFDP);
     const count = (this.#unloggedByTree.get(key) ?? 0) + by;
     if (count === 0) this.#unloggedByTree.delete(key);
     else this.#unloggedByTree.set(key, count);
   }
+}
+
+/** Whether a change was made after another one of its session. The numbers start over at the end of their range. */
+function isNewer(a: RedoVersion, b: RedoVersion): boolean {
+  return ((a.rceid - b.rceid) | 0) > 0;
 }
 
 /** Inserts and deltas are undone by what their own records say. */

@@ -89,6 +89,23 @@ const CREATION_TYPES = new Set<number>([
   LRTYP.ConvertFDP2,
 ]);
 
+/** Types that say something about logs and databases without a look at a page. */
+const REHEARSED_TYPES = new Set<number>([
+  LRTYP.Init,
+  LRTYP.Init2,
+  LRTYP.ShutDownMark,
+  LRTYP.Term,
+  LRTYP.Term2,
+  LRTYP.RecoveryQuit,
+  LRTYP.RecoveryQuit2,
+  LRTYP.RecoveryQuitKeepAttachments,
+  LRTYP.CreateDB,
+  LRTYP.CreateDBFinish,
+  LRTYP.AttachDB,
+  LRTYP.DetachDB,
+  LRTYP.SetDbVersion,
+]);
+
 /** Types that only live inside of macros. */
 const MACRO_TYPES = new Set<number>([LRTYP.Split2, LRTYP.Merge2]);
 
@@ -115,7 +132,9 @@ export class Redo {
   committed = 0;
   pagesChanged = 0;
   /** The last record that is no filler. */
-  lastRecord: LastRecord | undefined;
+  get lastRecord(): LastRecord | undefined {
+    return this.#lastRecord.lrtyp < 0 ? undefined : this.#lastRecord;
+  }
   /** The last ShutDownMark met. */
   lgposShutDownMark: Lgpos | undefined;
   /** The last record that ended a run. */
@@ -125,6 +144,8 @@ export class Redo {
   lastHeader: LogHeader | undefined;
   lastScan: LogScan | undefined;
 
+  /** Changed in place: there is one for every record. */
+  readonly #lastRecord = { lrtyp: -1, lgpos: { generation: 0, isec: 0, ib: 0 } };
   readonly #options: RedoOptions;
   readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
   /** In a rehearsal: headers as they would be now, by path. */
@@ -197,7 +218,7 @@ export class Redo {
   }
 
   async #redoRecords(log: LogReader): Promise<boolean> {
-    const { signal, stopBefore, onProgress } = this.#options;
+    const { signal, stopBefore, onProgress, rehearsal } = this.#options;
     const { cursor } = log;
     const { lgpos } = this;
     const start = this.#start;
@@ -209,8 +230,9 @@ export class Redo {
       if (mayPrecedeStart && compareLgpos(lgpos, start) < 0) continue;
       if (stopBefore?.(lgpos)) return false;
       this.records++;
-      if (cursor.lrtyp !== LRTYP.NOP2) this.lastRecord = { lrtyp: cursor.lrtyp, lgpos: { ...lgpos } };
-      this.#dispatch(cursor);
+      const { lrtyp } = cursor;
+      if (lrtyp !== LRTYP.NOP2) this.#noteLast(lrtyp);
+      if (!rehearsal || REHEARSED_TYPES.has(lrtyp)) this.#dispatch(cursor);
       if (--turn === 0) {
         turn = RECORDS_PER_TURN;
         this.#trim();
@@ -225,6 +247,14 @@ export class Redo {
     await nextTurn();
     signal?.throwIfAborted();
     return true;
+  }
+
+  #noteLast(lrtyp: number): void {
+    const last = this.#lastRecord;
+    last.lrtyp = lrtyp;
+    last.lgpos.generation = this.lgpos.generation;
+    last.lgpos.isec = this.lgpos.isec;
+    last.lgpos.ib = this.lgpos.ib;
   }
 
   #trim(): void {
@@ -321,7 +351,6 @@ export class Redo {
     if (database?.kind === 'attached') noteCounters(cursor, database);
     const session = this.sessions.get(procid);
     if (session === undefined || !session.isAfterFirstBegin) return;
-    if (this.#options.rehearsal) return;
     if (session.macros.size > 0 && lrtyp !== LRTYP.UndoInfo && lrtyp !== LRTYP.NewPage) {
       const macro = session.macros.get(readDbtime(view, offset + OFFSET_DBTIME));
       if (macro !== undefined) {
@@ -336,15 +365,19 @@ export class Redo {
     }
     if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
     const { context } = database;
-    if (context === undefined) return;
-    const record = cursor.record();
-    if (lrtyp === LRTYP.UndoInfo && session.level === 0) return;
-    this.#guard(database, () => applyRecord(record, context));
+    if (context === undefined || (lrtyp === LRTYP.UndoInfo && session.level === 0)) return;
+    try {
+      applyRecord(cursor.record(), context);
+    } catch (error) {
+      throw error instanceof EseError ? error.at({ file: database.path }) : error;
+    }
   }
 
   /** Whether the current record belongs to the attachment that the header states. */
   #isBehindAttach(database: AttachedDatabase): boolean {
-    return compareLgpos(this.lgpos, database.header.lgposAttach) > 0;
+    if (database.isBehindAttach) return true;
+    database.isBehindAttach = compareLgpos(this.lgpos, database.header.lgposAttach) > 0;
+    return database.isBehindAttach;
   }
 
   #guard(database: AttachedDatabase, redo: () => void): void {

@@ -155,7 +155,7 @@ function undoChange(session: RedoSession, version: RedoVersion, redo: Redo, log:
       cbDelta: isReplace ? node.dataLength - version.before.length : 0,
       data: version.before,
     });
-    redo.versions.setUndoInfoLogged(version);
+    redo.versions.setNewestLogged(procid);
   }
   const dbtime = nextDbtime(database);
   log.encoder.clear();
