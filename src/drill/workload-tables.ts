@@ -276,7 +276,7 @@ const DOCUMENTS: WorkloadTable = {
       type: 'longBinary',
       multiValued: true,
       changes: 0.2,
-      make: (random) => several(random, 3, () => bytes(random, longSize(random) >> 1)),
+      make: (random) => several(random, 3, () => bytes(random, 1 + (longSize(random) >> 1))),
     },
     {
       name: 'Log',

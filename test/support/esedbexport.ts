@@ -2,7 +2,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { COLTYP, COLUMN_FLAG, type ColumnDefinition } from '../../src/format/column.js';
+import { CODE_PAGE_1252, COLTYP, COLUMN_FLAG, type ColumnDefinition } from '../../src/format/column.js';
+import { compressSevenBit } from '../../src/format/compression.js';
+import { decodeText } from '../../src/format/text.js';
 import { type ColumnValue, openDatabase, type Row } from '../../src/index.js';
 
 /**
@@ -31,6 +33,7 @@ export type CellKind =
   | 'FILETIME guessed'
   | 'single shown as zero'
   | 'compressed text misread'
+  | 'first chunk only'
   | 'odd Unicode cut short'
   | 'negative currency unsigned'
   | 'GUID as raw bytes';
@@ -234,13 +237,31 @@ function judgeText(value: ColumnValue, theirs: string): CellKind | undefined {
   if (pairs(trimmed) > 0 && withoutPairs(escaped(trimmed)) === withoutPairs(printed)) {
     return 'character beyond U+FFFF mangled';
   }
+  if (isCut(escaped(text), theirs)) return 'first chunk only';
+  if (isPacked(text, theirs)) return 'compressed text misread';
   // The text as bytes, read as if each two of them were one character.
   const bytes = Buffer.from(text.length % 2 === 0 ? text : `${text}\0`, 'latin1');
   return bytes.toString('utf16le').replace(/\0+$/, '') === printed ? 'compressed text misread' : undefined;
 }
 
+/** Whether a long value was given up behind the first of its chunks, which are 1968 bytes long at least. */
+function isCut(ours: string, theirs: string): boolean {
+  return theirs.length > 1900 && theirs.length < ours.length && ours.startsWith(theirs);
+}
+
+/** Whether the cell is the packed text itself: the bytes behind the first, which tells how long it is. */
+function isPacked(text: string, theirs: string): boolean {
+  const packed = compressSevenBit(Buffer.from(text, 'latin1'));
+  if (packed === undefined || theirs.length < 8) return false;
+  // Escapes take more than one character: the comparison ends at the first behind the first byte.
+  const [shown = ''] = theirs.replace(/^\\./, '?').slice(1, 7).split('\\');
+  const expected = decodeText(packed, 1, 7, CODE_PAGE_1252);
+  return shown.length > 1 && [...shown].every((unit, i) => unit === expected[i] || unit === '\ufffd');
+}
+
 function judgeBinary(value: Uint8Array, theirs: string): CellKind | undefined {
   if (hex(value) === theirs) return 'equal';
+  if (isCut(hex(value), theirs)) return 'first chunk only';
   if (value.length === 8) {
     const ticks = Buffer.from(value).readBigUInt64LE();
     if (isSameInstant(filetime(ticks), theirs)) return 'FILETIME guessed';
