@@ -1,5 +1,7 @@
 /**
- * esekit as a library: Microsoft ESE databases and transaction logs, read anywhere.
+ * esekit as a library: Microsoft ESE databases and transaction logs, read, written and recovered anywhere.
+ *
+ * Reading needs nothing but the file:
  *
  * ```ts
  * import { openDatabase } from 'esekit';
@@ -7,6 +9,25 @@
  * const database = openDatabase('SRUDB.dat');
  * for (const row of database.rows('SruDbIdMapTable')) console.log(row);
  * database.close();
+ * ```
+ *
+ * Writing goes through an instance: a log stream and its databases. `startInstance` recovers what the last
+ * run left; `instance.close()` leaves a clean database.
+ *
+ * ```ts
+ * import { Cursor, createTable, realEnvironment, startInstance } from 'esekit';
+ *
+ * const instance = await startInstance({ environment: realEnvironment(), logDirectory: '.' });
+ * const database = instance.createDatabase('people.edb');
+ * const session = instance.createSession();
+ * const people = createTable(database, session, {
+ *   name: 'People',
+ *   columns: [{ name: 'Id', type: 'long', autoIncrement: true }, { name: 'Name', type: 'text', unicode: true }],
+ *   indexes: [{ name: 'Primary', primary: true, segments: ['Id'] }],
+ * });
+ * const cursor = new Cursor(session, people);
+ * cursor.insert({ Name: 'Ada' });
+ * instance.close();
  * ```
  */
 import { openDatabaseReader, type ReaderWarning } from './engine/database-reader.js';
@@ -19,8 +40,32 @@ import { nodeFileSystem } from './io/node-file-system.js';
 import { type LogRecordReport, logRecordReport } from './maintenance/log-record-report.js';
 import { type LogScan, openLog as openLogReader } from './recovery/log-reader.js';
 
+export {
+  type ColumnInput,
+  Cursor,
+  type RowInput,
+  type RowOutput,
+  type SeekRelation,
+} from './engine/cursor.js';
+export type { Database as AttachedDatabase } from './engine/database.js';
 export type { ReaderWarning } from './engine/database-reader.js';
+export type { AttachOptions, Instance } from './engine/instance.js';
 export type { Row, RowOptions } from './engine/row-reader.js';
+export {
+  addColumn,
+  type ColumnType,
+  createIndex,
+  createTable,
+  deleteColumn,
+  deleteIndex,
+  deleteTable,
+  type NewColumn,
+  type NewIndex,
+  type NewSegment,
+  type NewTable,
+} from './engine/schema.js';
+export type { Table } from './engine/table.js';
+export type { CommitOptions, Session } from './engine/transactions.js';
 export type { ColumnDefinition } from './format/column.js';
 export type { ColumnValue } from './format/column-value.js';
 export { DATABASE_STATE, type DatabaseHeader, databaseStateName } from './format/database-header.js';
@@ -29,10 +74,13 @@ export { JET_ERRORS, type JetErrorName } from './format/jet-errors.js';
 export type { LogHeader } from './format/log-header.js';
 export type { RowFormat } from './format/row-writer.js';
 export type { IndexDefinition, TableDefinition } from './format/table-definition.js';
+export { type Clock, type Environment, realEnvironment, seededEnvironment } from './io/environment.js';
 export type { FileHandle, FileStat, FileSystem } from './io/file-system.js';
 export { nodeFileSystem } from './io/node-file-system.js';
 export type { LogRecordReport } from './maintenance/log-record-report.js';
 export type { LogScan } from './recovery/log-reader.js';
+export { planRecovery, type RecoveryOptions, type RecoveryResult, recover } from './recovery/recover.js';
+export { type StartInstanceOptions, startInstance } from './recovery/start-instance.js';
 
 /** Where the functions of this module find files; the machine's own files by default. */
 export interface OpenOptions {

@@ -1,6 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { type ColumnValue, openDatabase, openLog, type Row } from '../src/index.js';
+import {
+  type ColumnValue,
+  Cursor,
+  createTable,
+  openDatabase,
+  openLog,
+  type Row,
+  realEnvironment,
+  startInstance,
+} from '../src/index.js';
 import { allCorpusDatabases, corpusPath, describeWithCorpus } from './corpus.js';
 
 /** A value of the library in the canonical form of the corpus, types apart that JSON has not. */
@@ -70,4 +81,50 @@ describeWithCorpus('the library', () => {
     expect([...log.records()].length).toBe(2573);
     log.close();
   });
+});
+
+it('the library writes what it then reads: the example of its documentation', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'esekit-library-'));
+  try {
+    const path = join(folder, 'people.edb');
+    const instance = await startInstance({ environment: realEnvironment(), logDirectory: folder });
+    const database = instance.createDatabase(path);
+    const session = instance.createSession();
+    const people = createTable(database, session, {
+      name: 'People',
+      columns: [
+        { name: 'Id', type: 'long', autoIncrement: true },
+        { name: 'Name', type: 'text', unicode: true },
+      ],
+      indexes: [
+        { name: 'Primary', primary: true, segments: ['Id'] },
+        { name: 'ByName', segments: ['Name'] },
+      ],
+    });
+    const cursor = new Cursor(session, people);
+    session.transaction(() => {
+      for (const Name of ['Grace', 'Ada', 'Barbara']) cursor.insert({ Name });
+    });
+    expect(() =>
+      session.transaction(() => {
+        cursor.insert({ Name: 'Nobody' });
+        throw new Error('changed my mind');
+      }),
+    ).toThrow('changed my mind');
+    cursor.setIndex('ByName');
+    expect(cursor.seek('=', 'Ada')).toBe(true);
+    cursor.update({ Name: 'Ada Lovelace' });
+    instance.close();
+
+    const reader = openDatabase(path);
+    expect([...reader.rows('People')]).toEqual([
+      { Id: 1, Name: 'Grace' },
+      { Id: 2, Name: 'Ada Lovelace' },
+      { Id: 3, Name: 'Barbara' },
+    ]);
+    expect(reader.warnings).toEqual([]);
+    reader.close();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
