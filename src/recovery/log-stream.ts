@@ -17,7 +17,7 @@ import {
   type LogFileName,
   parseLogFileName,
 } from '../io/log-file-names.js';
-import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
+import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog, readLogHeader } from './log-reader.js';
 
 /** One file of a stream. */
 export interface LogFileEntry extends LogFileName {
@@ -122,7 +122,7 @@ export interface LogCheck {
 }
 
 export interface LogStreamCheckOptions {
-  /** Look at these generations only, and at the current log if the range reaches that far. */
+  /** Look at these generations only; the current log has the generation of its header. */
   readonly range?: GenerationRange | undefined;
   /** Is told every log as soon as it is checked, in the order of the stream. */
   readonly onLog?: (check: LogCheck) => void;
@@ -141,10 +141,12 @@ export interface LogStreamCheck {
 }
 
 /**
- * Checks every log of a stream and that each continues the one before it: generation, creation time, checksum
- * over all segments, signature. Nothing is written and damage is reported, not thrown.
+ * Checks every log of a stream, or of a range of it, and that each continues the one before it: generation,
+ * creation time, checksum over all segments, signature. Nothing is written and damage is reported, not thrown.
  *
  * A log behind a gap, or behind one whose header does not fit, is not compared with its predecessor.
+ *
+ * @throws EseError JET_errFileNotFound if no log lies in the range
  */
 export function checkLogStream(
   fs: FileSystem,
@@ -161,7 +163,13 @@ export function checkLogStream(
     options.onMissing?.({ low, high });
   };
 
-  for (const entry of entriesInRange(files, options.range)) {
+  const entries = entriesInRange(fs, files, options.range);
+  if (entries.length === 0) {
+    throw new EseError('JET_errFileNotFound', 'there is no log of these generations', {
+      file: files.directory,
+    });
+  }
+  for (const entry of entries) {
     options.signal?.throwIfAborted();
     const generationBefore = logs.at(-1)?.entry.generation ?? 0;
     if (entry.role === 'archived' && generationBefore !== 0 && entry.generation !== generationBefore + 1) {
@@ -181,14 +189,28 @@ export function checkLogStream(
   return { logs, missing, error };
 }
 
-function entriesInRange(files: LogStreamFiles, range: GenerationRange | undefined): LogFileEntry[] {
-  const { archived, current } = files;
-  const inRange = archived.filter(
-    ({ generation }) => range === undefined || (generation >= range.low && generation <= range.high),
-  );
-  const last = archived.at(-1)?.generation ?? 0;
-  const wantsCurrent = range === undefined || range.high > last;
-  return current !== undefined && wantsCurrent ? [...inRange, current] : inRange;
+function entriesInRange(
+  fs: FileSystem,
+  { archived, current }: LogStreamFiles,
+  range: GenerationRange | undefined,
+): LogFileEntry[] {
+  const isWanted = (generation: number) =>
+    range === undefined || (generation >= range.low && generation <= range.high);
+  const inRange = archived.filter(({ generation }) => isWanted(generation));
+  if (current === undefined) return inRange;
+  // Its name states no generation. A damaged one can only be the one behind the last archived log.
+  const after = (archived.at(-1)?.generation ?? 0) + 1;
+  const generation = range === undefined ? after : (readGeneration(fs, current) ?? after);
+  return isWanted(generation) ? [...inRange, current] : inRange;
+}
+
+function readGeneration(fs: FileSystem, { path }: LogFileEntry): number | undefined {
+  try {
+    return readLogHeader(fs, path).generation;
+  } catch (error) {
+    if (error instanceof EseError) return undefined;
+    throw error;
+  }
 }
 
 /** Whether the next log can be compared with this one. */

@@ -11,10 +11,12 @@ import { type Logtime, logtimeOf } from '../format/logtime.js';
 import type { Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { FileSystem, LockRole } from '../io/file-system.js';
+import { branchStream } from './branch-stream.js';
 import { findDatabase } from './database-header-file.js';
 import { createDatabaseMap, type DatabaseMap, type DatabaseRelocation } from './database-map.js';
-import { findLogStream, type GenerationRange, logtimesEqual } from './log-stream.js';
-import { type DatabaseOutcome, Redo } from './redo.js';
+import { type LogScan, openLog } from './log-reader.js';
+import { findLogStream, type GenerationRange, type LogFileEntry, logtimesEqual } from './log-stream.js';
+import { type DatabaseOutcome, Redo, type RedoLimit } from './redo.js';
 import type { AttachedDatabase } from './redo-database.js';
 import {
   chooseStart,
@@ -23,6 +25,7 @@ import {
   type RecoveryStream,
   type StartPoint,
   type StreamStep,
+  startAtLowest,
   stepsFrom,
 } from './start-point.js';
 import { createRecoveryLog, undoTransactions } from './undo.js';
@@ -53,6 +56,12 @@ export interface RecoveryOptions {
   readonly deleteLogs?: boolean | undefined;
   /** `/u`: stop before undo, after this generation if one is given. */
   readonly stopBeforeUndo?: { readonly generation?: number | undefined } | undefined;
+  /**
+   * Recovery up to a point in time: redo stops in front of the first record at this position or behind, or of the
+   * first segment that was begun later. What lay behind is kept in a directory of its own, and the stream goes on from
+   * there.
+   */
+  readonly until?: RedoLimit | undefined;
   /** `/a`: accept the loss of logs that no database requires. */
   readonly acceptLoss?: boolean | undefined;
   /** Page size in bytes that the logs must have. */
@@ -106,6 +115,9 @@ export interface RecoveryResult {
   readonly operationsUndone: number;
   readonly databases: readonly DatabaseOutcome[];
   readonly logsDeleted: GenerationRange | undefined;
+  /** With `until`: where redo stopped, and the directory that holds the logs from there on. */
+  readonly stoppedAt: Lgpos | undefined;
+  readonly logsSaved: string | undefined;
   /** Committed generations that were given up. */
   readonly lost: GenerationRange | undefined;
   /** The warning that tells of them. */
@@ -189,6 +201,7 @@ interface Recovery {
   operationsUndone: number;
   ended: Lgpos | undefined;
   logsDeleted: GenerationRange | undefined;
+  logsSaved: string | undefined;
   stopError: JetErrorName | undefined;
 }
 
@@ -213,9 +226,10 @@ function openRecovery(environment: Environment, options: RecoveryOptions): Recov
     (path) => signatureOf(fs, path),
   );
   options.onEvent?.({ kind: 'openCheckpoint', path: stream.checkpoint.path });
-  const isDone = endedAtCheckpoint(fs, stream) && chooseStart(fs, stream, map).reason !== 'rebuild';
-  const start = isDone ? undefined : chooseStart(fs, stream, map);
-  if (start !== undefined && stopsBefore(options, start)) {
+  const start =
+    options.until === undefined ? chooseStart(fs, stream, map) : startAtLowest(fs, stream, 'lowestLog');
+  const isDone = options.until === undefined && start.reason !== 'rebuild' && endedAtCheckpoint(fs, stream);
+  if (!isDone && stopsBefore(options, start)) {
     throw new EseError('JET_errRecoveredWithoutUndo', 'the checkpoint lies behind the generation to stop at');
   }
   return {
@@ -236,6 +250,7 @@ function openRecovery(environment: Environment, options: RecoveryOptions): Recov
     operationsUndone: 0,
     ended: undefined,
     logsDeleted: undefined,
+    logsSaved: undefined,
     stopError: undefined,
   };
 }
@@ -350,6 +365,7 @@ async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<void> {
     signLog: stream.header.signLog,
     rehearsal,
     cacheBytes: options.cacheBytes,
+    until: options.until,
     signal: options.signal,
     onProgress: rehearsal ? undefined : (done) => options.onProgress?.(Math.min(done, total), total),
   });
@@ -373,8 +389,9 @@ async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<void> {
     const log = { path: entry.path, name: entry.name, generation, isCurrent: entry.role === 'current' };
     if (!rehearsal) options.onEvent?.({ kind: 'openLog', path: entry.path, generation });
     try {
-      await redo.run(entry);
+      const isDone = await redo.run(entry);
       logs.push({ ...log, status: 'ok', error: undefined });
+      if (!isDone) break;
     } catch (error) {
       if (error instanceof EseError && isLogFault(error)) {
         logs.push({ ...log, status: 'damaged', error });
@@ -382,7 +399,7 @@ async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<void> {
       throw error;
     }
   }
-  recovery.ended = redo.lastScan?.lgposEnd;
+  recovery.ended = redo.stoppedAt ?? redo.lastScan?.lgposEnd;
   checkEnd(recovery, redo);
 }
 
@@ -411,7 +428,9 @@ function checkEnd(recovery: Recovery, redo: Redo): void {
         { file: path },
       );
     }
-    if (committed > last) {
+    if (redo.stoppedAt !== undefined) {
+      checkStop(database, redo.stoppedAt);
+    } else if (committed > last) {
       if (options.acceptLoss !== true) {
         throw new EseError(
           'JET_errCommittedLogFilesMissing',
@@ -435,6 +454,16 @@ function checkEnd(recovery: Recovery, redo: Redo): void {
       file: path,
     });
   }
+}
+
+/** Pages may be as new as the end of the last generation that the header requires: redo cannot stop before. */
+function checkStop({ genMaxRequired, isNew, path }: AttachedDatabase, { generation }: Lgpos): void {
+  if (isNew || genMaxRequired < generation) return;
+  throw new EseError(
+    'JET_errRequiredLogFilesMissing',
+    `the pages of the database may be newer than the position to stop at: it requires all of generation ${genMaxRequired}`,
+    { file: path },
+  );
 }
 
 function describeDeferral(reason: string, loggedPath: string): string {
@@ -512,6 +541,7 @@ function finish(recovery: Recovery): void {
   redo.removeUnfinished();
   redo.mendLeftAside();
   removeCutLogs(recovery);
+  const branch = redo.stoppedAt === undefined ? undefined : branchOff(recovery, redo.stoppedAt);
   const checkpoint = checkpointWriter(recovery);
   if (recovery.cut === undefined && redo.lgposQuit !== undefined && isLast(redo, redo.lgposQuit)) {
     // The stream ended cleanly, only the checkpoint did not say so.
@@ -519,7 +549,7 @@ function finish(recovery: Recovery): void {
     deleteArchived(recovery);
     return;
   }
-  const writer = openWriter(recovery, redo);
+  const writer = openWriter(recovery, redo, branch);
   try {
     const log = createRecoveryLog(writer);
     const now = () => logtimeOf(environment.clock.now());
@@ -573,22 +603,51 @@ function checkpointWriter({ environment, stream }: Recovery) {
   });
 }
 
-/** Opens the log that redo ended with for writing, or begins the next generation. */
-function openWriter(recovery: Recovery, redo: Redo): LogWriter {
+/** Ends the stream where redo stopped; returns its last log. */
+function branchOff(recovery: Recovery, at: Lgpos): StreamEnd {
   const { environment, stream } = recovery;
-  const { lastHeader, lastScan } = redo;
+  const { files, checkpoint } = stream;
+  const later = [...files.archived.filter(({ generation }) => generation >= at.generation)];
+  if (files.current !== undefined) later.push(files.current);
+  recovery.logsSaved = branchStream(environment, files, later, at, checkpoint.path);
+  const current = findLogStream(environment.fs, files.directory, files.baseName).current;
+  if (current === undefined) throw new Error('the stream has no current log');
+  const log = openLog(environment.fs, current.path);
+  try {
+    return { header: log.header, scan: log.verify(), entry: current };
+  } finally {
+    log.close();
+  }
+}
+
+/** The last log of a stream, and what it holds. */
+interface StreamEnd {
+  readonly header: LogHeader;
+  readonly scan: LogScan;
+  readonly entry: LogFileEntry;
+}
+
+function endOf(recovery: Recovery, redo: Redo): StreamEnd {
+  const { lastHeader: header, lastScan: scan } = redo;
   const lastStep = recovery.steps.at(-1);
-  if (lastHeader === undefined || lastScan === undefined || lastStep?.kind !== 'log') {
+  if (header === undefined || scan === undefined || lastStep?.kind !== 'log') {
     throw new Error('there is no log to go on with');
   }
+  return { header, scan, entry: lastStep.entry };
+}
+
+/** Opens the log that redo ended with for writing, or begins the next generation. */
+function openWriter(recovery: Recovery, redo: Redo, branch: StreamEnd | undefined): LogWriter {
+  const { environment, stream } = recovery;
+  const { header: lastHeader, scan, entry } = branch ?? endOf(recovery, redo);
   const { files } = stream;
-  const isCurrent = lastStep.entry.role === 'current';
-  if (isCurrent) repairTorn(environment.fs, lastStep.entry.path, lastScan.tornSegments);
+  const isCurrent = entry.role === 'current';
+  if (isCurrent) repairTorn(environment.fs, entry.path, scan.tornSegments);
   const tail: LogTail = {
     header: lastHeader,
     isCurrent,
-    lastValidSegment: lastScan.lastValidSegment,
-    segmentsChecksum: lastScan.segmentsChecksum,
+    lastValidSegment: scan.lastValidSegment,
+    segmentsChecksum: scan.segmentsChecksum,
   };
   let writer: LogWriter | undefined;
   const noteHeader = (): void => {
@@ -711,6 +770,8 @@ function result(
     operationsUndone: recovery?.operationsUndone ?? 0,
     databases: redo?.outcomes ?? [],
     logsDeleted: recovery?.logsDeleted,
+    stoppedAt: redo?.stoppedAt,
+    logsSaved: recovery?.logsSaved,
     lost: recovery?.lost,
     warning: recovery?.warning,
     logs: recovery?.logs ?? [],

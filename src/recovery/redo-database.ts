@@ -35,6 +35,8 @@ export interface AttachedDatabaseOptions {
   readonly loggedPath: string;
   readonly path: string;
   readonly headerFile: HeaderFile;
+  /** Whether this redo creates the database. */
+  readonly isNew: boolean;
   /** Absent in a rehearsal: pages are neither read nor written. */
   readonly file: FileHandle | undefined;
   readonly lgpos: Lgpos;
@@ -55,6 +57,7 @@ export class AttachedDatabase {
   readonly redoMap = new RedoMap();
   readonly pool: BufferPool | undefined;
   readonly context: RedoContext | undefined;
+  readonly isNew: boolean;
   /** Whether redo has passed the attachment that the header states. */
   isBehindAttach = false;
   /** Highest stamp and object id that the records named, applied or not. */
@@ -75,6 +78,7 @@ export class AttachedDatabase {
     this.dbid = dbid;
     this.loggedPath = options.loggedPath;
     this.path = options.path;
+    this.isNew = options.isNew;
     this.headerFile = headerFile;
     const { header } = headerFile;
     this.dbtimeCurrent = header.dbtimeDirtied;

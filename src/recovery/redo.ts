@@ -9,7 +9,8 @@ import { type LogHeader, logPageSize } from '../format/log-header.js';
 import { copyLogRecord, type LogRecord, type LogRecordOf } from '../format/log-record.js';
 import type { LogRecordCursor } from '../format/log-record-cursor.js';
 import { LRTYP, logRecordName } from '../format/log-record-type.js';
-import { logtimeOf } from '../format/logtime.js';
+import { readSegmentHeader } from '../format/log-segment.js';
+import { logtimeOf, logtimeToDate } from '../format/logtime.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import { openExclusive } from '../io/exclusive-file.js';
@@ -19,9 +20,15 @@ import { applyExtend, applyShrink, applyTrim } from '../operations/file-size.js'
 import { decideAttach, type FoundDatabase, type LoggedAttach } from './attach-decision.js';
 import { areHeaderCopiesEqual, findDatabase } from './database-header-file.js';
 import type { DatabaseMap } from './database-map.js';
-import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog } from './log-reader.js';
+import {
+  LOG_WINDOW_BYTES,
+  type LogReader,
+  type LogScan,
+  type LogSegmentState,
+  openLog,
+} from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
-import { AttachedDatabase, type DeferredDatabase } from './redo-database.js';
+import { AttachedDatabase, type AttachedDatabaseOptions, type DeferredDatabase } from './redo-database.js';
 import { boundLevel, newRedoSession, type RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
 
@@ -50,9 +57,12 @@ export interface RedoOptions {
   /** Bytes of log read so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Stops in front of the first record for which this is true. */
-  readonly stopBefore?: ((lgpos: Lgpos) => boolean) | undefined;
+  /** Stops in front of the first record there or behind, or that was logged later. */
+  readonly until?: RedoLimit | undefined;
 }
+
+/** How far redo goes: to a position, or to the first segment that was begun later, milliseconds since 1970 UTC. */
+export type RedoLimit = { readonly lgpos: Lgpos } | { readonly timeMs: number };
 
 /** Records between two looks at the signal and at the cache. */
 const RECORDS_PER_TURN = 4096;
@@ -144,6 +154,9 @@ export class Redo {
   lastHeader: LogHeader | undefined;
   lastScan: LogScan | undefined;
 
+  /** Where redo stopped in front of a record, if it did. */
+  stoppedAt: Lgpos | undefined;
+
   /** Changed in place: there is one for every record. */
   readonly #lastRecord = { lrtyp: -1, lgpos: { generation: 0, isec: 0, ib: 0 } };
   readonly #options: RedoOptions;
@@ -185,7 +198,18 @@ export class Redo {
    * Returns false when it stopped in front of a record.
    */
   async run(entry: LogFileEntry): Promise<boolean> {
-    const log = openLog(this.#options.environment.fs, entry.path, { kernel: this.#kernel });
+    const { until, environment } = this.#options;
+    let stopAt = until !== undefined && 'lgpos' in until ? until.lgpos : undefined;
+    const log = openLog(environment.fs, entry.path, {
+      kernel: this.#kernel,
+      ...(until !== undefined && 'timeMs' in until
+        ? {
+            observer: (isec: number, state: LogSegmentState, segment: Uint8Array) => {
+              stopAt ??= lateSegment(isec, state, segment, until.timeMs);
+            },
+          }
+        : {}),
+    });
     try {
       const { header } = log;
       this.#checkHeader(header, entry);
@@ -193,7 +217,7 @@ export class Redo {
       this.lastHeader = header;
       this.lgpos.generation = header.generation;
       this.#enterGeneration(header.generation);
-      const isDone = await this.#redoRecords(log);
+      const isDone = await this.#redoRecords(log, () => stopAt);
       this.lastScan = log.scan();
       return isDone;
     } finally {
@@ -217,8 +241,8 @@ export class Redo {
     }
   }
 
-  async #redoRecords(log: LogReader): Promise<boolean> {
-    const { signal, stopBefore, onProgress, rehearsal } = this.#options;
+  async #redoRecords(log: LogReader, stopAt: () => Lgpos | undefined): Promise<boolean> {
+    const { signal, until, onProgress, rehearsal } = this.#options;
     const { cursor } = log;
     const { lgpos } = this;
     const start = this.#start;
@@ -228,7 +252,10 @@ export class Redo {
       lgpos.isec = cursor.isec;
       lgpos.ib = cursor.ib;
       if (mayPrecedeStart && compareLgpos(lgpos, start) < 0) continue;
-      if (stopBefore?.(lgpos)) return false;
+      if (until !== undefined && this.#isBehind(stopAt())) {
+        this.stoppedAt = { ...lgpos };
+        return false;
+      }
       this.records++;
       const { lrtyp } = cursor;
       if (lrtyp !== LRTYP.NOP2) this.#noteLast(lrtyp);
@@ -247,6 +274,10 @@ export class Redo {
     await nextTurn();
     signal?.throwIfAborted();
     return true;
+  }
+
+  #isBehind(stopAt: Lgpos | undefined): boolean {
+    return stopAt !== undefined && compareLgpos(this.lgpos, stopAt) >= 0;
   }
 
   #noteLast(lrtyp: number): void {
@@ -602,7 +633,8 @@ export class Redo {
       return;
     }
     const { file, headerFile } = this.#open(path);
-    const database = this.#enter(path, dbid, loggedPath, headerFile, file);
+    const isNew = this.#outcomeAt(path)?.action === 'created';
+    const database = this.#enter({ path, dbid, loggedPath, headerFile, file, isNew });
     this.#note(database, found, 'recovered');
     database.markAttached({
       lgpos: logged.lgposAttach,
@@ -673,32 +705,24 @@ export class Redo {
       file.truncate(newDatabaseBytes(pageSize));
       environment.fs.syncDirectory(dirname(path));
     }
-    const database = this.#enter(path, dbid, loggedPath, headerFile, file);
+    const database = this.#enter({ path, dbid, loggedPath, headerFile, file, isNew: true });
     this.#note(database, found, 'created');
   }
 
   #enter(
-    path: string,
-    dbid: number,
-    loggedPath: string,
-    headerFile: HeaderFile,
-    file: FileHandle | undefined,
+    opened: Pick<AttachedDatabaseOptions, 'path' | 'dbid' | 'loggedPath' | 'headerFile' | 'file' | 'isNew'>,
   ): AttachedDatabase {
     const { environment, cacheBytes } = this.#options;
     const database = new AttachedDatabase({
+      ...opened,
       environment,
-      dbid,
-      loggedPath,
-      path,
-      headerFile,
-      file,
       lgpos: this.lgpos,
       versions: this.versions,
       generationTime: (generation) => this.headers.get(generation)?.tmCreate,
       cacheBytes,
       makeLogDurable: (lgpos) => this.makeLogDurable(lgpos),
     });
-    this.databases[dbid] = database;
+    this.databases[opened.dbid] = database;
     return database;
   }
 
@@ -809,6 +833,10 @@ export class Redo {
   }
 
   #outcomeOf({ path }: AttachedDatabase): DatabaseOutcome | undefined {
+    return this.#outcomeAt(path);
+  }
+
+  #outcomeAt(path: string): DatabaseOutcome | undefined {
     return this.outcomes.find((one) => one.path === path);
   }
 
@@ -853,6 +881,19 @@ export class Redo {
     const mark = this.lgposShutDownMark ?? { ...this.lgpos };
     for (let dbid = 0; dbid <= DBID_MAX; dbid++) this.#detach(dbid, mark);
   }
+}
+
+/** The position of a segment that was begun after a time. */
+function lateSegment(
+  isec: number,
+  state: LogSegmentState,
+  segment: Uint8Array,
+  timeMs: number,
+): Lgpos | undefined {
+  if (state !== 'valid' && state !== 'corrected' && state !== 'torn') return undefined;
+  const { lgpos, time } = readSegmentHeader(segment);
+  if (time === undefined || logtimeToDate(time).getTime() <= timeMs) return undefined;
+  return { generation: lgpos.generation, isec, ib: 0 };
 }
 
 /** Lets waiting events in. */

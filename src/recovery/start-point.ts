@@ -150,7 +150,8 @@ export function chooseStart(fs: FileSystem, stream: RecoveryStream, map: Databas
   return { lgpos, attachments: checkpoint.attachments, reason: 'checkpoint' };
 }
 
-function startAtLowest(fs: FileSystem, stream: RecoveryStream, reason: StartReason): StartPoint {
+/** The first sector of the lowest log. */
+export function startAtLowest(fs: FileSystem, stream: RecoveryStream, reason: StartReason): StartPoint {
   const { files, currentGeneration } = stream;
   return startOf(fs, stream, files.archived[0]?.generation ?? currentGeneration ?? 0, reason);
 }
