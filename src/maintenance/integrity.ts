@@ -134,12 +134,13 @@ export async function checkIntegrity(
 }
 
 /**
- * Checks a database in this thread, at once: for tests that look at many small databases.
+ * Checks a database in this thread, at once, all but the pages that nobody uses: for tests that look at many small
+ * databases.
  *
  * @throws EseError as {@link checkIntegrity}, and `JET_errDatabaseCorrupted` with the first findings if there is
  *   any error.
  */
-export function assertSound(fs: FileSystem, path: string): IntegrityReport {
+export function assertSound(fs: FileSystem, path: string): void {
   const file = fs.open(path, 'read');
   try {
     const steps = examine(file, examineOptions({}, false));
@@ -150,7 +151,7 @@ export function assertSound(fs: FileSystem, path: string): IntegrityReport {
     let result: IntegrityResult;
     if (body === undefined) result = conclude(examined, file.size(), undefined);
     else {
-      const part = runAll(createIntegrityTask(fs, body.plan), rangeCount(body.plan));
+      const part = runAll(createIntegrityTask(fs, body.plan), unitCount(body.plan));
       const merged = mergeParts(body, [part], examined.list);
       const second = planSecondLook(body, merged, examined.list);
       if (second !== undefined) {
@@ -160,7 +161,6 @@ export function assertSound(fs: FileSystem, path: string): IntegrityReport {
       result = conclude(examined, file.size(), { body, merged, second });
     }
     if (result.error !== undefined) throw describeErrors(result.report, path);
-    return result.report;
   } finally {
     file.close();
   }

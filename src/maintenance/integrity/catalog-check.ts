@@ -105,7 +105,23 @@ function* liveNodes(
   }
 }
 
-/** Compares both copies node by node. */
+/** Whether both copies can be read and say the same. */
+export function areCatalogsEqual(source: PageSource): boolean {
+  try {
+    const shadow = liveNodes(source, SHADOW_CATALOG);
+    for (const { key, data } of liveNodes(source, CATALOG)) {
+      const other = shadow.next();
+      if (other.done === true) return false;
+      if (compareKeys(key, other.value.key) !== 0 || compareKeys(data, other.value.data) !== 0) return false;
+    }
+    return shadow.next().done === true;
+  } catch (error) {
+    if (error instanceof EseError) return false;
+    throw error;
+  }
+}
+
+/** Reports where both copies, which can be read, are not the same. */
 export function compareCatalogs(source: PageSource, list: FindingList, subject: FindingSubject): void {
   const primary = liveNodes(source, CATALOG);
   const shadow = liveNodes(source, SHADOW_CATALOG);

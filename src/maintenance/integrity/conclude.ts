@@ -22,6 +22,7 @@ import { differingBuckets, mergeFingerprint } from './fingerprint.js';
 import { affordableBuckets, planComparison, type Suspects } from './index-compare.js';
 import { createDifferences, type Differences, type IndexSums, type IntegrityPart } from './integrity-task.js';
 import { joinLongValues } from './long-value-check.js';
+import { BLANK } from './page-check.js';
 import {
   type CheckedTree,
   type IntegrityPlan,
@@ -307,9 +308,9 @@ export function reportLeaks(body: ExaminedBody, merged: Merged, list: FindingLis
 }
 
 function isNormalLeak({ plan, read }: ExaminedBody, pgno: number, objids: ReadonlySet<number>): boolean {
-  const state = (plan.pageMap[pgno] ?? 0) & PAGE_STATE_MASK;
-  if (state !== PAGE_STATE.other) return state === PAGE_STATE.blank;
-  const { page, isUsable } = read(pgno);
+  if (((plan.pageMap[pgno] ?? 0) & PAGE_STATE_MASK) === PAGE_STATE.blank) return true;
+  const { page, trouble, isUsable } = read(pgno);
+  if (trouble === BLANK) return true;
   return isUsable && !objids.has(page.objid) && !holdsLiveNodes(page);
 }
 

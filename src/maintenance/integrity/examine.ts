@@ -26,6 +26,7 @@ import { decodeSpaceHeader, SPACE_FLAG } from '../../format/space.js';
 import type { TableDefinition } from '../../format/table-definition.js';
 import type { FileHandle } from '../../io/file-system.js';
 import {
+  areCatalogsEqual,
   CATALOG,
   type CatalogCopy,
   checkCatalogRows,
@@ -41,6 +42,7 @@ import {
   RANK_SIZE,
 } from './finding.js';
 import { createGrowingList, finishList, push } from './growing-list.js';
+import { createLeafChecker } from './leaf-check.js';
 import { createPageReader, type PageReader, ROLE_FLAGS } from './page-check.js';
 import {
   type CheckedTree,
@@ -55,6 +57,7 @@ import {
   lastPageOf,
   type PageMap,
   readSpace,
+  type SpaceContext,
   type SpaceRegistry,
   type TreeSpace,
 } from './space-check.js';
@@ -142,7 +145,8 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
   const rawRead = createPageReader(file, pageSize, lastPgno);
   const read = markingReader(rawRead, pageMap);
   const dbtimeMax = isClean ? header.dbtimeDirtied : Infinity;
-  const context: WalkContext = { read, pageSize, lastPgno, dbtimeMax, list };
+  const leafChecker = createLeafChecker(pageSize, dbtimeMax);
+  const context: SpaceContext = { read, pageSize, lastPgno, dbtimeMax, list, leafChecker };
   const registry = createSpaceRegistry(pageMap, trees, list);
   const spaces = yield* examineSpace(context, trees, registry);
   const lastOwned = checkSize(spaces.get(0), lastPgno, list);
@@ -230,24 +234,19 @@ interface ChosenCatalog {
   readonly isComplete: boolean;
 }
 
-/** Reads both catalogs and takes the one that tells more. */
+/** Reads the catalog, and where it is damaged or not the same as its shadow, the one of them that tells more. */
 function chooseCatalog(source: PageSource, header: DatabaseHeader, list: FindingList): ChosenCatalog {
   const primary = readCatalogCopy(source, CATALOG);
-  const shadow = readCatalogCopy(source, SHADOW_CATALOG);
-  const isShadowed = (header.dbFlags & SHADOW_DISABLED) === 0;
   const isPrimaryWhole = primary.faults.length === 0;
+  const isShadowed = (header.dbFlags & SHADOW_DISABLED) === 0;
+  if (isPrimaryWhole && primary.rows.length > 0) {
+    if (!isShadowed || areCatalogsEqual(source)) return { copy: primary, used: 'primary', isComplete: true };
+  }
+  const shadow = readCatalogCopy(source, SHADOW_CATALOG);
   const isShadowWhole = shadow.faults.length === 0;
-  const describe = ({ faults }: CatalogCopy): string =>
-    `part of it cannot be read: ${faults[0]?.detail ?? ''}${faults.length > 1 ? `, and ${faults.length - 1} more` : ''}`;
-  if (!isPrimaryWhole) {
-    const pgno = primary.faults[0]?.pgno ?? PGNO_CATALOG;
-    list.add(CATALOG_SUBJECT, 'CAT_PRIMARY_BAD', 'error', describe(primary), { pgno });
-  }
-  if (!isShadowWhole) {
-    const pgno = shadow.faults[0]?.pgno ?? PGNO_CATALOG_SHADOW;
-    list.add(SHADOW_SUBJECT, 'CAT_SHADOW_BAD', 'error', describe(shadow), { pgno });
-  }
-  if (isPrimaryWhole && isShadowWhole && isShadowed) compareCatalogs(source, list, CATALOG_SUBJECT);
+  if (!isPrimaryWhole) reportBadCatalog(primary, 'CAT_PRIMARY_BAD', CATALOG_SUBJECT, PGNO_CATALOG, list);
+  if (!isShadowWhole) reportBadCatalog(shadow, 'CAT_SHADOW_BAD', SHADOW_SUBJECT, PGNO_CATALOG_SHADOW, list);
+  if (isPrimaryWhole && isShadowWhole) compareCatalogs(source, list, CATALOG_SUBJECT);
   const isShadowBetter = isPrimaryWhole
     ? isShadowWhole && shadow.rows.length > primary.rows.length
     : shadow.rows.length > primary.rows.length || (isShadowWhole && shadow.rows.length > 0);
@@ -257,6 +256,18 @@ function chooseCatalog(source: PageSource, header: DatabaseHeader, list: Finding
     used: copy.rows.length === 0 ? 'none' : isShadowBetter ? 'shadow' : 'primary',
     isComplete: copy.rows.length > 0 && copy.faults.length === 0,
   };
+}
+
+function reportBadCatalog(
+  { faults }: CatalogCopy,
+  code: 'CAT_PRIMARY_BAD' | 'CAT_SHADOW_BAD',
+  subject: FindingSubject,
+  pgnoRoot: number,
+  list: FindingList,
+): void {
+  const more = faults.length > 1 ? `, and ${faults.length - 1} more` : '';
+  const message = `part of it cannot be read: ${faults[0]?.detail ?? ''}${more}`;
+  list.add(subject, code, 'error', message, { pgno: faults[0]?.pgno ?? pgnoRoot });
 }
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {
@@ -349,7 +360,7 @@ function markingReader(read: PageReader, pageMap: Uint8Array): PageReader {
 
 /** Reads the space of all trees, and gives each page to its owner. */
 function* examineSpace(
-  context: WalkContext,
+  context: SpaceContext,
   trees: readonly CheckedTree[],
   registry: SpaceRegistry,
 ): Generator<void, Map<number, TreeSpace>, undefined> {

@@ -36,6 +36,7 @@ import { copyBytes, createKeyBuffer, type KeyBuffer, keyBytes } from './key-buff
 import { createLeafChecker, type LeafContent } from './leaf-check.js';
 import { createLongValueChecker, type LongValueChecker, type LongValueEnds } from './long-value-check.js';
 import {
+  BLANK,
   beyondEnd,
   createPageReader,
   isBlank,
@@ -435,9 +436,13 @@ export function createIntegrityTask(
     };
     const wanted: number[] = [];
     for (let pgno = first; pgno <= last; pgno++) if (isWanted(pgno)) wanted.push(pgno);
-    loader.load(wanted, 0, wanted.length);
-    for (const [slot, pgno] of wanted.entries()) {
-      setState(pageMap, pgno, loader.stateIn(slot, pgno <= plan.lastOwnedPgno));
+    for (let at = 0; at < wanted.length; at += loader.slots) {
+      const count = Math.min(loader.slots, wanted.length - at);
+      loader.load(wanted, at, count);
+      for (let slot = 0; slot < count; slot++) {
+        const pgno = wanted[at + slot] ?? 0;
+        setState(pageMap, pgno, loader.stateIn(slot, pgno <= plan.lastOwnedPgno));
+      }
     }
   };
 
@@ -554,6 +559,8 @@ function createBoundsFinder(
 }
 
 interface RunLoader {
+  /** Pages that can be loaded at once. */
+  readonly slots: number;
   /** Reads the pages `pgnos[first .. first + count)`, neighbours in one piece, and checks their checksums. */
   load(pgnos: ArrayLike<number>, first: number, count: number): void;
   /** The page of a slot and what is wrong with it; valid until the next load. */
@@ -564,11 +571,11 @@ interface RunLoader {
 }
 
 /** Verdicts of the checksums, by slot. */
-const VERDICT = { good: 0, suspect: 1, unreadable: 2, beyond: 3 } as const;
+const VERDICT = { good: 0, suspect: 1, unreadable: 2, beyond: 3, blank: 4 } as const;
 
 function createRunLoader(file: FileHandle, plan: IntegrityPlan): RunLoader {
   const { pageSize, lastPgno } = plan;
-  const slots = Math.min(pagesPerRange(pageSize), Math.max(1, lastPgno));
+  const slots = Math.max(SLOTS_LEAST, largestUnit(plan));
   const kernel = createChecksumKernel(slots * pageSize, lastPgno <= SMALL_FILE_PAGES ? 'js' : undefined);
   const scan = newPageScan();
   const pages: Page[] = [];
@@ -588,9 +595,14 @@ function createRunLoader(file: FileHandle, plan: IntegrityPlan): RunLoader {
       return;
     }
     const whole = Math.floor(bytes / pageSize);
-    verdicts.fill(VERDICT.good, slot, slot + whole);
-    verdicts.fill(VERDICT.beyond, slot + whole, slot + count);
+    const blankBefore = scan.uninitialized;
     const suspects = kernel.verifyPages(slot * pageSize, whole, pageSize, pgno, scan);
+    const blank = scan.uninitialized - blankBefore;
+    verdicts.fill(blank === whole ? VERDICT.blank : VERDICT.good, slot, slot + whole);
+    verdicts.fill(VERDICT.beyond, slot + whole, slot + count);
+    if (blank > 0 && blank < whole) {
+      for (let i = 0; i < whole; i++) if (isBlank(pageOf(slot + i))) verdicts[slot + i] = VERDICT.blank;
+    }
     for (let i = 0; i < suspects; i++) verdicts[slot + (kernel.suspects[i] ?? 0)] = VERDICT.suspect;
   };
   const pageOf = (slot: number): Page => {
@@ -602,6 +614,7 @@ function createRunLoader(file: FileHandle, plan: IntegrityPlan): RunLoader {
   };
 
   return {
+    slots,
     load(pgnos, first, count) {
       for (let slot = 0; slot < count; ) {
         const pgno = pgnos[first + slot] ?? 0;
@@ -619,6 +632,8 @@ function createRunLoader(file: FileHandle, plan: IntegrityPlan): RunLoader {
           return { page, trouble: lastError === undefined ? beyondEnd(lastPgno) : readTrouble(lastError) };
         case VERDICT.beyond:
           return { page, trouble: beyondEnd(lastPgno) };
+        case VERDICT.blank:
+          return { page, trouble: BLANK };
         default:
           return { page, trouble: judgePage(page, verdicts[slot] === VERDICT.suspect, lastPgno) };
       }
@@ -626,8 +641,8 @@ function createRunLoader(file: FileHandle, plan: IntegrityPlan): RunLoader {
     stateIn(slot, isOwned) {
       const page = pageOf(slot);
       const verdict = verdicts[slot];
+      if (verdict === VERDICT.blank) return PAGE_STATE.blank;
       if (verdict === VERDICT.good) {
-        if (isBlank(page)) return PAGE_STATE.blank;
         return (page.flags & PAGE_FLAG.empty) !== 0 ? PAGE_STATE.empty : PAGE_STATE.other;
       }
       if (!isOwned) return PAGE_STATE.other;
@@ -637,6 +652,15 @@ function createRunLoader(file: FileHandle, plan: IntegrityPlan): RunLoader {
     },
     hasReadErrors: () => lastError !== undefined,
   };
+}
+
+/** Pages that the buffer holds even if all units are smaller. */
+const SLOTS_LEAST = 16;
+
+function largestUnit({ units }: IntegrityPlan): number {
+  let most = 0;
+  for (let at = UNIT_FIELDS - 1; at < units.length; at += UNIT_FIELDS) most = Math.max(most, units[at] ?? 0);
+  return most;
 }
 
 /** Files of so few pages are checked before WebAssembly has started. */

@@ -23,7 +23,7 @@ const FAULT_CODES: Readonly<Record<PageFault['part'], IntegrityCode>> = {
 };
 
 /**
- * Judges a page that is part of a tree. `isSuspect` says that its checksum is wrong; where one bit explains
+ * Judges a page that is part of a tree and not blank. `isSuspect` says that its checksum is wrong; where one bit explains
  * that, the bytes are corrected. Child page numbers are left to the caller.
  */
 export function judgePage(page: Page, isSuspect: boolean, lastPgno: number): PageTrouble | undefined {
@@ -37,8 +37,6 @@ export function judgePage(page: Page, isSuspect: boolean, lastPgno: number): Pag
       severity: 'warning',
       message: `bit ${bits} of the page is wrong and can be corrected`,
     };
-  } else if (isBlank(page)) {
-    return { code: 'PAGE_NOT_INITIALIZED', severity: 'error', message: 'the page is blank' };
   }
   const fault = checkPageStructure(page);
   if (fault === undefined) return corrected;
@@ -58,10 +56,17 @@ function checksumTrouble(isMisplaced: boolean, otherPgno: number | null): PageTr
   return { code: 'PAGE_BAD_CHECKSUM', severity: 'error', message: `the page checksum is wrong${hint}` };
 }
 
+/** What it means that a page of a tree has never been written. */
+export const BLANK: PageTrouble = {
+  code: 'PAGE_NOT_INITIALIZED',
+  severity: 'error',
+  message: 'the page is blank',
+};
+
 /** Whether all bytes of a page are zero. */
-export function isBlank(page: Page): boolean {
-  if (page.flags !== 0 || page.tagCount !== 0) return false;
-  for (const byte of page.bytes) if (byte !== 0) return false;
+export function isBlank({ view, flags, pageSize }: Page): boolean {
+  if (flags !== 0) return false;
+  for (let at = 0; at < pageSize; at += 4) if (view.getInt32(at, true) !== 0) return false;
   return true;
 }
 
@@ -99,8 +104,9 @@ export function createPageReader(file: FileHandle, pageSize: number, lastPgno: n
       return readTrouble(error);
     }
     const words = new Int32Array(page.bytes.buffer);
+    scan.uninitialized = 0;
     const isSuspect = verifyPages(words, 0, 1, pageSize, page.pgno, suspects, scan) !== 0;
-    return judgePage(page, isSuspect, lastPgno);
+    return scan.uninitialized > 0 ? BLANK : judgePage(page, isSuspect, lastPgno);
   };
   return (pgno) => {
     const page = new Page(new Uint8Array(pageSize), pgno);

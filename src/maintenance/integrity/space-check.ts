@@ -21,7 +21,7 @@ import {
 } from '../../format/space.js';
 import type { FindingList, IntegrityCode } from './finding.js';
 import { keyBytes } from './key-buffer.js';
-import { createLeafChecker, type LeafChecker } from './leaf-check.js';
+import type { LeafChecker } from './leaf-check.js';
 import { type PageReading, reportTrouble } from './page-check.js';
 import { type CheckedTree, PAGE_USE, PAGE_USE_MASK } from './plan.js';
 import { type Bounds, type WalkContext, walkInternalPages } from './tree-walk.js';
@@ -36,6 +36,11 @@ export interface TreeSpace {
   readonly spacePages: readonly number[];
   /** Nothing of it was lost. */
   readonly isComplete: boolean;
+}
+
+/** The walk of space trees reads their leaves too. */
+export interface SpaceContext extends WalkContext {
+  readonly leafChecker: LeafChecker;
 }
 
 /** Owner and use of every page of the file. */
@@ -62,7 +67,7 @@ const CONFLICT: Readonly<Record<SpaceTreeKind, IntegrityCode>> = {
 
 /** Reads the header and the space trees of a tree, and checks what they say of themselves. */
 export function* readSpace(
-  context: WalkContext,
+  context: SpaceContext,
   tree: CheckedTree,
   parentPgno: number,
   root: Page,
@@ -146,7 +151,7 @@ interface SpaceTree {
 }
 
 function* readSpaceTree(
-  context: WalkContext,
+  context: SpaceContext,
   owner: CheckedTree,
   kind: SpaceTreeKind,
   pgnoRoot: number,
@@ -177,7 +182,6 @@ function* readSpaceTree(
   const splitBuffers: Extent[] = [];
   const root = read(pgnoRoot);
   if (root.isUsable) splitBuffers.push(...readSplitBuffer(root.page, tree, list));
-  const checker: LeafChecker = createLeafChecker(context.pageSize, context.dbtimeMax);
   const takesExtent = extentChecker(tree, kind, owner.parent < 0, lastOwnedPgno, list, extents);
   for (const [position, leaf] of leaves.entries()) {
     if (leaf === undefined) continue;
@@ -195,7 +199,7 @@ function* readSpaceTree(
     };
     const isRead =
       reading.isUsable &&
-      checker.check(reading.page, expected, list, (page, line, node, key) => {
+      context.leafChecker.check(reading.page, expected, list, (page, line, node, key) => {
         if (!takesExtent(keyBytes(key), page.data(node), page.pgno, line)) isComplete = false;
       });
     if (!isRead) isComplete = false;
