@@ -391,7 +391,7 @@ export class Page {
   }
 
   /** Most nodes and reserved tags that a page of this size can have (chapter 1.5.6). */
-  private get tagCountMax(): number {
+  get tagCountMax(): number {
     return Math.min(TAG_COUNT_MASK, Math.ceil(this.dataAreaBytes / 4) - 1);
   }
 
@@ -623,6 +623,16 @@ export class Page {
     this.resizeTag(itag, bytes.length, 0);
     this.bytes.set(bytes, this.tagOffset(itag));
     this.setNodeFlags(line, (flags & ~NODE_FLAG.compressed) | (to > 0 ? NODE_FLAG.compressed : 0));
+  }
+
+  /**
+   * States the space of a page whose tags and nodes were written all at once, without gaps: `ibMicFree` bytes
+   * of nodes, external header included, under `tagCount` tags.
+   */
+  setSpace(tagCount: number, ibMicFree: number): void {
+    this.tagCount = tagCount;
+    this.ibMicFree = ibMicFree;
+    this.cbFree = this.dataAreaBytes - ibMicFree - TAG_BYTES * tagCount;
   }
 
   /** Removes all nodes and the external header. */

@@ -1,0 +1,293 @@
+import { type ChecksumKernel, createChecksumKernel } from '../../format/checksum-kernel.js';
+import { EseError } from '../../format/ese-error.js';
+import { PAGE_FLAG, Page, pageHeaderBytes } from '../../format/page.js';
+import type { FileHandle } from '../../io/file-system.js';
+import { PageWindow } from './page-window.js';
+import { PendingNodes } from './pending-nodes.js';
+
+/**
+ * Makes B+ trees from the bottom up: nodes come in key order, leaves are filled one after the other, and each
+ * full page adds its pointer to the level above. Nothing is searched, split or written twice (format
+ * specification, chapters 2.1 and 7.3.5).
+ */
+
+/** Pages that are collected for one write, in bytes. */
+const WINDOW_BYTES = 2 * 1024 * 1024;
+/** Nodes collected for one leaf, in pages: a good prefix makes many of them fit. */
+const LEAF_PAGES = 8;
+const BRANCH_PAGES = 2;
+/** Levels of the deepest tree: with the longest keys a page of 2 KiB points to three. */
+const LEVELS_MAX = 24;
+const TAG_BYTES = 4;
+
+/** A tree to be made. */
+export interface TreeShape {
+  readonly objid: number;
+  /** Its role: index, longValue, nonUnique, spaceTree of {@link PAGE_FLAG}. */
+  readonly roleFlags: number;
+  readonly pgnoRoot: number;
+  /** Bytes of the external header of the root; the caller fills it in. */
+  readonly rootHeaderBytes: number;
+  /** How far leaves are filled, in per cent. */
+  readonly density: number;
+  /** Number of the next page of the tree. Pages that lie behind each other are written together. */
+  readonly takePage: () => number;
+}
+
+/** What came out. */
+export interface BuiltTree {
+  /**
+   * The root page, in memory of its own and not written yet: its external header is zero. Give it to
+   * {@link BulkWriter.putPage} when that is filled in.
+   */
+  readonly root: Page;
+  readonly nodes: number;
+  readonly leafPages: number;
+  /** Branch pages, the root among them if it is none of the leaves. */
+  readonly branchPages: number;
+}
+
+interface Level {
+  readonly nodes: PendingNodes;
+  /** Pages of this level that are full. */
+  pages: number;
+  /** Leaves: number of the page in the making and of the one before it; 0 = none yet. */
+  pgno: number;
+  pgnoPrev: number;
+}
+
+/**
+ * Writes the pages of a new database. One tree is made at a time: {@link begin}, {@link add} for each node,
+ * {@link finish}.
+ */
+export class BulkWriter {
+  readonly pageSize: number;
+  readonly kernel: ChecksumKernel;
+  /** Memory in the kernel for whoever reads the nodes: from there they are copied fastest. */
+  readonly readOffset: number;
+  readonly readBytes: number;
+  readonly #window: PageWindow;
+  readonly #levels: Level[] = [];
+  /** Memory in which a root is made. */
+  readonly #rootOffset: number;
+  /** Bytes for nodes and their tags in a page whose tag 0 is empty. */
+  readonly #pageRoom: number;
+  readonly #nodesMax: number;
+  #shape: TreeShape | undefined;
+  #leafRoom = 0;
+  #nodeCount = 0;
+  #dbtime = 0;
+
+  /**
+   * @param file the new database, open for writing
+   * @param readBytes how much of the kernel's memory the caller wants
+   */
+  constructor(file: FileHandle, pageSize: number, readBytes = 0) {
+    this.pageSize = pageSize;
+    const windowPages = WINDOW_BYTES / pageSize;
+    const sizes = [LEAF_PAGES + 1, ...Array.from({ length: LEVELS_MAX - 1 }, () => BRANCH_PAGES + 1)];
+    const levelBytes = sizes.reduce((sum, pages) => sum + pages * pageSize, 0);
+    this.kernel = createChecksumKernel(WINDOW_BYTES + readBytes + levelBytes + pageSize);
+    this.#window = new PageWindow(file, pageSize, this.kernel, 0, windowPages);
+    this.readOffset = WINDOW_BYTES;
+    this.readBytes = readBytes;
+    let offset = WINDOW_BYTES + readBytes;
+    for (const pages of sizes) {
+      const nodes = new PendingNodes(this.kernel, offset, pages * pageSize, pageSize);
+      this.#levels.push({ nodes, pages: 0, pgno: 0, pgnoPrev: 0 });
+      offset += pages * pageSize;
+    }
+    this.#rootOffset = offset;
+    const probe = new Page(new Uint8Array(pageSize), 1);
+    this.#pageRoom = pageSize - pageHeaderBytes(pageSize) - TAG_BYTES;
+    this.#nodesMax = probe.tagCountMax - 1;
+  }
+
+  /** Highest dbtime that a page has: each has its own. */
+  get dbtime(): number {
+    return this.#dbtime;
+  }
+
+  begin(shape: TreeShape): void {
+    this.#shape = shape;
+    for (const level of this.#levels) {
+      level.nodes.clear();
+      level.pages = 0;
+      level.pgno = 0;
+      level.pgnoPrev = 0;
+    }
+    this.#nodeCount = 0;
+    this.#leafRoom = Math.floor((this.#pageRoom * Math.min(100, Math.max(1, shape.density))) / 100);
+  }
+
+  /**
+   * Adds the next node of the tree: its key, the first `keyLength` bytes of `key`, and `data[start..end)`.
+   *
+   * @throws EseError JET_errDatabaseCorrupted if it does not sort behind the one before it,
+   *   JET_errRecordTooBig if no page can hold it, and what writing throws
+   */
+  add(key: Uint8Array, keyLength: number, data: Uint8Array, start: number, end: number): void {
+    const dataLength = end - start;
+    const at = this.#reserve(keyLength, dataLength);
+    const { bytes } = this.kernel;
+    bytes.set(key.length === keyLength ? key : key.subarray(0, keyLength), at);
+    bytes.set(data.subarray(start, end), at + keyLength);
+    this.#settle();
+  }
+
+  /**
+   * {@link add} for a node that lies in the kernel's memory, as in a page: the part of its key that comes from
+   * the page's prefix, and the rest, with the data right behind it. Returns where the data are now; they may
+   * be changed there until the next call, but not in length.
+   */
+  addNode(
+    prefixStart: number,
+    prefixLength: number,
+    rest: number,
+    suffixLength: number,
+    dataLength: number,
+  ): number {
+    const at = this.#reserve(prefixLength + suffixLength, dataLength);
+    if (prefixLength > 0) this.kernel.move(at, prefixStart, prefixLength);
+    this.kernel.move(at + prefixLength, rest, suffixLength + dataLength);
+    return this.#settle() - dataLength;
+  }
+
+  #reserve(keyLength: number, dataLength: number): number {
+    const leaf = this.#leaf();
+    if (keyLength + dataLength + TAG_BYTES + 2 > this.#pageRoom || dataLength === 0) {
+      throw new EseError('JET_errRecordTooBig', `a node of ${keyLength + dataLength} bytes fits on no page`);
+    }
+    return leaf.nodes.reserve(keyLength, dataLength);
+  }
+
+  #leaf(): Level {
+    const leaf = this.#levels[0];
+    if (leaf === undefined || this.#shape === undefined) throw new Error('no tree was begun');
+    return leaf;
+  }
+
+  /** Returns where the node that was added last ends. */
+  #settle(): number {
+    const { nodes } = this.#leaf();
+    const isNonUnique = ((this.#shape?.roleFlags ?? 0) & PAGE_FLAG.nonUnique) !== 0;
+    if (nodes.settle(isNonUnique) <= 0) {
+      throw new EseError(
+        'JET_errDatabaseCorrupted',
+        `the nodes of tree ${this.#shape?.objid ?? 0} are out of order`,
+      );
+    }
+    this.#nodeCount++;
+    this.#emitIfFull(0, this.#leafRoom);
+    return nodes.tail;
+  }
+
+  /** Writes a page if the last node that was added to a level does not fit on it any more. */
+  #emitIfFull(depth: number, room: number): void {
+    const level = this.#level(depth);
+    const { nodes } = level;
+    if (nodes.count < 2) return;
+    if (nodes.count <= this.#nodesMax && !nodes.isFull) {
+      // A prefix that saves enough so far saves no less with one more node.
+      if (nodes.rawBytes - nodes.saved <= room) return;
+      nodes.saved = nodes.choosePrefix(nodes.count);
+      if (nodes.rawBytes - nodes.saved <= room) return;
+    }
+    const full = nodes.count - 1;
+    nodes.choosePrefix(full);
+    this.#emit(depth, level, full);
+    nodes.drop(full);
+    nodes.saved = 0;
+  }
+
+  #level(depth: number): Level {
+    const level = this.#levels[depth];
+    if (level === undefined) throw new EseError('JET_errInternalError', 'the tree has too many levels');
+    return level;
+  }
+
+  /** Writes the first `count` nodes of a level as a page, and its pointer to the level above. */
+  #emit(depth: number, level: Level, count: number): void {
+    const { nodes } = level;
+    const isLast = count === nodes.count;
+    const shape = this.#shape as TreeShape;
+    const pgno = level.pgno || shape.takePage();
+    let separator = count - 1;
+    let separatorLength = nodes.keyLength(separator);
+    if (depth === 0) {
+      // The next leaf gets its number now: pages above come behind it.
+      level.pgno = isLast ? 0 : shape.takePage();
+      separator = count;
+      separatorLength = isLast ? 0 : nodes.separatorLength(count);
+    } else if (isLast) {
+      separatorLength = 0;
+    }
+    const offset = this.#window.place(pgno);
+    const page = new Page(this.kernel.bytes.subarray(offset, offset + this.pageSize), pgno);
+    page.initialize(shape.roleFlags | levelFlags(depth), shape.objid, ++this.#dbtime);
+    if (depth === 0) {
+      page.pgnoPrev = level.pgnoPrev;
+      page.pgnoNext = level.pgno;
+      level.pgnoPrev = pgno;
+    }
+    nodes.compose(page, offset, count, nodes.prefixLine);
+    level.pages++;
+    this.#addPointer(depth + 1, separatorLength === 0 ? 0 : nodes.keyStart(separator), separatorLength, pgno);
+  }
+
+  #addPointer(depth: number, keyStart: number, keyLength: number, pgno: number): void {
+    const { nodes } = this.#level(depth);
+    const at = nodes.reserve(keyLength, 4);
+    const { bytes } = this.kernel;
+    if (keyLength > 0) this.kernel.move(at, keyStart, keyLength);
+    for (let i = 0; i < 4; i++) bytes[at + keyLength + i] = pgno >>> (8 * i);
+    nodes.settle(false);
+    this.#emitIfFull(depth, this.#pageRoom);
+  }
+
+  /** Ends the tree: what is left is written, but for the root. */
+  finish(): BuiltTree {
+    const shape = this.#shape;
+    if (shape === undefined) throw new Error('no tree was begun');
+    let branchPages = 0;
+    for (let depth = 0; ; depth++) {
+      const level = this.#level(depth);
+      const { nodes } = level;
+      const fits = nodes.rawBytes <= this.#pageRoom - shape.rootHeaderBytes && nodes.count <= this.#nodesMax;
+      if (level.pages === 0 && fits) {
+        const root = this.#composeRoot(shape, depth, nodes);
+        this.#shape = undefined;
+        const leafPages = depth === 0 ? 1 : this.#level(0).pages;
+        if (depth > 0) branchPages++;
+        return { root, nodes: this.#nodeCount, leafPages, branchPages };
+      }
+      nodes.choosePrefix(nodes.count);
+      this.#emit(depth, level, nodes.count);
+      if (depth > 0) branchPages += level.pages;
+    }
+  }
+
+  #composeRoot(shape: TreeShape, depth: number, nodes: PendingNodes): Page {
+    const bytes = this.kernel.bytes.subarray(this.#rootOffset, this.#rootOffset + this.pageSize);
+    const page = new Page(bytes, shape.pgnoRoot);
+    page.initialize(shape.roleFlags | PAGE_FLAG.root | levelFlags(depth), shape.objid, 0);
+    nodes.compose(page, this.#rootOffset, nodes.count, -1, new Uint8Array(shape.rootHeaderBytes));
+    return new Page(bytes.slice(), shape.pgnoRoot);
+  }
+
+  /** Writes a page that was made elsewhere; its dbtime is set. */
+  putPage(page: Page): void {
+    page.dbtime = ++this.#dbtime;
+    const offset = this.#window.place(page.pgno);
+    this.kernel.bytes.set(page.bytes, offset);
+  }
+
+  /** Writes everything that is still in memory. */
+  flush(): void {
+    this.#window.flush();
+  }
+}
+
+function levelFlags(depth: number): number {
+  return depth === 0 ? PAGE_FLAG.leaf : depth === 1 ? PAGE_FLAG.parentOfLeaf : 0;
+}
