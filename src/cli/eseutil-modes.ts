@@ -38,6 +38,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   mn: async () => (await import('./eseutil/dump-nodes.js')).dumpNodesMode,
   mp: async () => (await import('./eseutil/dump-flush-map.js')).dumpFlushMapMode,
   page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,
+  g: async () => (await import('./eseutil/integrity.js')).integrityMode,
   k: async () => (await import('./eseutil/checksum.js')).checksumMode,
   r: async () => (await import('./eseutil/recover.js')).recoverMode,
 };

@@ -1,0 +1,189 @@
+/** `/g`: integrity of a database (format specification, chapters 6.1.5, 6.2.8 and 11.4.2). */
+
+import { basename, extname, resolve } from 'node:path';
+import { readHeaderElection } from '../../engine/database-reader.js';
+import { DATABASE_STATE } from '../../format/database-header.js';
+import { EseError } from '../../format/ese-error.js';
+import { replaceFile } from '../../io/replace-file.js';
+import type { IntegrityResult } from '../../maintenance/integrity.js';
+import { packageVersion, timeText } from '../classic-text.js';
+import type { CliHost } from '../host.js';
+import {
+  forcedPageSize,
+  hasSwitch,
+  type Mode,
+  type ModeContext,
+  type ModeOutcome,
+  switchValue,
+} from '../mode.js';
+import { askOkCancel } from '../question.js';
+import { refuseLocked, watchFile } from '../shared-read.js';
+import { meantPath, sourceFile } from '../typed-path.js';
+
+export const integrityMode: Mode = {
+  heading: 'INTEGRITY',
+  longRunning: true,
+  run: async (context) => {
+    const { host, command, say, warn } = context;
+    const file = sourceFile(host, command.positional, 'source file');
+    const temporary = switchValue(command, 't') ?? `.\\TEMPINTEG${host.pid}.EDB`;
+    say(`        Database: ${command.positional}`);
+    say(`  Temp. Database: ${temporary}`);
+    say();
+    refuseSameFile(host, file, temporary);
+    noteStreamingFile(context);
+    refuseLocked(host, file, command.long.has('shared'), warn);
+    const { isDirty, pageSize } = lookAtHeader(host, file);
+    const forced = forcedPageSize(command);
+    if (forced !== undefined && pageSize !== undefined && forced !== pageSize) {
+      throw new EseError('JET_errPageSizeMismatch', `the pages have ${pageSize} bytes, not ${forced}`, {
+        file,
+      });
+    }
+    say('Checking database integrity.');
+    if (isDirty && !goOnDirty(context)) {
+      throw new EseError('JET_errDatabaseDirtyShutdown', 'the check was aborted', { file });
+    }
+    return check(context, file);
+  },
+};
+
+async function check(context: ModeContext, file: string): Promise<ModeOutcome> {
+  const { host, command, say, warn } = context;
+  const { checkIntegrity } = await import('../../maintenance/integrity.js');
+  const endWatch = watchFile(host, file, warn);
+  const started = host.now();
+  const bar = context.progress('Scanning Status (% complete)');
+  const result = await checkIntegrity(host.environment, file, {
+    workers: context.workers,
+    signal: context.signal,
+    findingsMax: context.jsonLimit,
+    comparesIndexes: !hasSwitch(command, 'b'),
+    onProgress: bar.update,
+  });
+  if (result.error === undefined) bar.complete();
+  else bar.fail();
+  endWatch();
+  const { report, error } = result;
+  for (const finding of report.findings) context.event('finding', finding);
+  noteWarnings(context, result, file);
+  const path = await writeReport(context, result, host.now() - started);
+  if (hasSwitch(command, 'n')) writeStatistics(context, result);
+  say(verdict(result));
+  if (report.warnings > 0 && !command.long.has('compat')) say(`${report.warnings} warnings, see ${path}`);
+  say();
+  const { findings, lastFullBackup, ...rest } = report;
+  return {
+    result: { ...rest, lastFullBackup, report: path, findings },
+    ...(error === undefined ? {} : { error: error.at({ file }) }),
+  };
+}
+
+function verdict({ report }: IntegrityResult): string {
+  if (!report.corrupt) return 'Integrity check successful.';
+  const corrupted = 'Integrity check completed.  Database is CORRUPTED';
+  return report.lastFullBackup === null
+    ? `${corrupted}!`
+    : `${corrupted}, the last full backup of this database was on ${timeText(report.lastFullBackup)}`;
+}
+
+/** The temporary database is never made here; that it could be the source is refused as the original does. */
+function refuseSameFile(host: CliHost, file: string, temporary: string): void {
+  const path = meantPath(host, temporary);
+  const isSame =
+    resolve(path).toLowerCase() === resolve(file).toLowerCase() ||
+    (host.probe(path) === 'file' &&
+      host.probe(file) === 'file' &&
+      host.fs.stat(path).identity === host.fs.stat(file).identity);
+  if (isSame) throw new EseError('JET_errInvalidDatabase', 'the temporary database is the source', { file });
+}
+
+function noteStreamingFile({ command, warn }: ModeContext): void {
+  if (!hasSwitch(command, 's', 'i')) return;
+  const message = 'streaming file options are ignored: database has no streaming file';
+  warn({ code: null, name: 'StreamingFileIgnored', message });
+}
+
+/** What has to be known before the check: state and page size. A damaged header is left to the check. */
+function lookAtHeader(host: CliHost, file: string): { isDirty: boolean; pageSize: number | undefined } {
+  const handle = host.fs.open(file, 'read');
+  try {
+    const { header, pageSize, source } = readHeaderElection(handle);
+    if (header === undefined || source === 'none') return { isDirty: false, pageSize: undefined };
+    return { isDirty: header.state !== DATABASE_STATE.cleanShutdown, pageSize };
+  } finally {
+    handle.close();
+  }
+}
+
+const DIRTY_LINES: readonly string[] = [
+  'The database is not up-to-date. The check may report corruption that',
+  'is none: changes that are still in the log files have not reached the',
+  'database.',
+  '',
+  "Run 'Recovery' first to bring the database up-to-date.",
+];
+
+/** Says what a dirty database means, and asks whether to abort. Returns false if so. */
+function goOnDirty(context: ModeContext): boolean {
+  const { command, say } = context;
+  say();
+  for (const line of DIRTY_LINES) say(line);
+  say();
+  if (hasSwitch(command, 'o') || command.long.has('yes')) return true;
+  return askOkCancel(context, 'Abort the check? (OK/Cancel) ') !== true;
+}
+
+function noteWarnings(context: ModeContext, result: IntegrityResult, file: string): void {
+  const note = (name: string, message: string, pgno?: number): void =>
+    context.note({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });
+  if (result.headerSource === 'shadow')
+    note('HeaderFromShadow', 'the primary header is damaged, the shadow header is used');
+  if (result.report.dirty) note('DirtyDatabase', `the database is in the state ${result.stateName}`);
+  const corrected = result.report.findings.find(({ code }) => code === 'PAGE_ECC_FIXED');
+  if (corrected !== undefined) note('CorrectableChecksum', corrected.message, corrected.pgno);
+}
+
+/** Path of a report in the current directory, or where `/f` says. */
+function reportPath({ host, command }: ModeContext, extension: string): string {
+  const prefix = switchValue(command, 'f');
+  if (prefix !== undefined && prefix !== null) return `${meantPath(host, prefix)}${extension}`;
+  const name = basename(meantPath(host, command.positional ?? ''));
+  return `${name.slice(0, name.length - extname(name).length)}${extension}`;
+}
+
+async function writeReport(
+  context: ModeContext,
+  result: IntegrityResult,
+  elapsedMs: number,
+): Promise<string> {
+  const { integrityEnding, integrityText } = await import('../../maintenance/integrity-text.js');
+  const { defaultWorkers } = await import('../../workers/pool.js');
+  const path = reportPath(context, '.INTEG.RAW');
+  const lines = [
+    ...integrityText(result, {
+      operation: 'Integrity',
+      database: context.command.positional ?? '',
+      version: `esekit version ${packageVersion()}`,
+      workers: context.workers ?? defaultWorkers(),
+      comparesIndexes: !hasSwitch(context.command, 'b'),
+    }),
+    ...integrityEnding(result, elapsedMs),
+  ];
+  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+  return path;
+}
+
+/** `/n`: a line for each table. */
+function writeStatistics(context: ModeContext, { report }: IntegrityResult): void {
+  const lines = ['name,objid,records,longValues,indexes,errors,warnings'];
+  for (const { name, objid, records, longValues, indexes, errors, warnings } of report.tables) {
+    lines.push([quoted(name), objid, records, longValues, indexes, errors, warnings].join(','));
+  }
+  const path = reportPath(context, '.INTGINFO.TXT');
+  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+}
+
+function quoted(text: string): string {
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
