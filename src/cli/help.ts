@@ -93,6 +93,7 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
       options: [
         ['/p[n]', 'pause one second after every n pages (default 100)'],
         ['/e', 'do not checksum the database file'],
+        ['--max-mbps <x>', 'read no more than x MB in a second'],
         ['--workers <n>', 'number of worker threads'],
         ...SOURCE_OPTIONS,
       ],

@@ -11,11 +11,18 @@ import type { FileSystem } from '../io/file-system.js';
 /** The reader of our output has gone away (`| head`). */
 export class OutputClosed extends Error {}
 
+/** stdout takes no more text: its disk is full, its device is gone. */
+export class OutputFailed extends Error {
+  constructor(cause: unknown) {
+    super(`the output could not be written: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
 export interface Terminal {
   readonly stdinIsTerminal: boolean;
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
-  /** Writes to stdout. Throws {@link OutputClosed} when nobody reads it any more. */
+  /** Writes to stdout. Throws {@link OutputClosed} when nobody reads it any more, {@link OutputFailed} otherwise. */
   out(text: string | Uint8Array): void;
   /** Writes to stderr; a closed one is ignored. */
   err(text: string): void;
@@ -93,7 +100,7 @@ function writeOut(text: string | Uint8Array): void {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'EPIPE' || code === 'EOF') throw new OutputClosed();
-    throw error;
+    throw new OutputFailed(error);
   }
 }
 

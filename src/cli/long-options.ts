@@ -27,6 +27,7 @@ export const LONG_OPTIONS: readonly LongOptionSpec[] = [
   { name: 'exit-jet', takes: 'nothing' },
   { name: 'explain-args', takes: 'nothing' },
   { name: 'shared', takes: 'nothing' },
+  { name: 'max-mbps', takes: 'value', value: /^\d{1,6}(?:\.\d{1,3})?$/, modes: ['k'] },
   { name: 'workers', takes: 'value', value: /^[1-9]\d{0,3}$/ },
   { name: 'dry-run', takes: 'nothing', modes: ['r', 'c'] },
   { name: 'until', takes: 'value', modes: ['r'] },
@@ -49,7 +50,7 @@ export function wantsJson(argv: readonly string[]): LongOptions {
   for (const token of argv.map(normaliseDash)) {
     if (token === '--') break;
     const match = /^--(jsonl?)(?:=(.*))?$/s.exec(token);
-    if (match?.[1] !== undefined) found.set(match[1], match[2] ?? null);
+    if (match?.[1] !== undefined) found.set(match[1], match[2] || null);
   }
   return found;
 }

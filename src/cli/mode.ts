@@ -51,6 +51,8 @@ export interface Mode {
   readonly heading: string | null;
   /** Yields while it works, so that an interruption can stop it at a safe point. */
   readonly longRunning?: true;
+  /** Whether the command changes or creates files: it then goes on to its end although stdout is closed. */
+  writes?(command: ModeCommand): boolean;
   run(context: ModeContext): ModeOutcome | Promise<ModeOutcome>;
 }
 

@@ -1,6 +1,6 @@
 /** The text of a run on stdout, collected into few writes. */
 
-import type { Terminal } from './host.js';
+import { OutputClosed, OutputFailed, type Terminal } from './host.js';
 
 const FLUSH_CHARACTERS = 1 << 16;
 
@@ -27,6 +27,38 @@ export function textOutput(terminal: Terminal): TextOutput {
     if (terminal.stdoutIsTerminal || characters >= FLUSH_CHARACTERS) flush();
   };
   return { write, line: (text = '') => write(`${text}\n`), flush };
+}
+
+/** The terminal of a command that changes files. */
+export interface PersistentTerminal {
+  readonly terminal: Terminal;
+  /** Why stdout stopped to take text, but for a reader that went away. */
+  failure(): OutputFailed | undefined;
+}
+
+/**
+ * A terminal that swallows text from the moment on at which stdout takes none any more: what changes files must come
+ * to its end, whether somebody reads what it says or not (format specification, chapter 6.1.8).
+ */
+export function persistentTerminal(terminal: Terminal): PersistentTerminal {
+  let isClosed = false;
+  let failure: OutputFailed | undefined;
+  return {
+    terminal: {
+      ...terminal,
+      out(text) {
+        if (isClosed) return;
+        try {
+          terminal.out(text);
+        } catch (error) {
+          if (error instanceof OutputFailed) failure = error;
+          else if (!(error instanceof OutputClosed)) throw error;
+          isClosed = true;
+        }
+      },
+    },
+    failure: () => failure,
+  };
 }
 
 export const NO_OUTPUT: TextOutput = { write: () => {}, line: () => {}, flush: () => {} };

@@ -8,8 +8,9 @@ import { type ErrorReport, errorReport, type WarningReport } from '../maintenanc
 import { packageVersion } from './classic-text.js';
 import { databaseCommands } from './esekit/commands.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
-import { type CliHost, OutputClosed } from './host.js';
+import { type CliHost, OutputClosed, OutputFailed } from './host.js';
 import { openJsonOutput } from './json-output.js';
+import { persistentTerminal } from './output.js';
 import { UsageError } from './usage-error.js';
 import type { Verb, VerbContext, VerbOptions, VerbOutcome } from './verb.js';
 
@@ -92,30 +93,46 @@ function usageText(message: string): string {
 }
 
 /** Runs one command line; returns the exit code. Never throws but for a closed stdout. */
-export async function runEsekit(argv: readonly string[], host: CliHost): Promise<number> {
-  const started = host.now();
+export async function runEsekit(argv: readonly string[], machine: CliHost): Promise<number> {
+  const started = machine.now();
   const jsonToken = argv.find((token) => token === '--json' || token.startsWith('--json='));
   const long = new Map<string, string | null>();
   if (jsonToken !== undefined) long.set('json', jsonToken.slice('--json='.length) || null);
-  const json = openJsonOutput('esekit', long, host);
   const { verb, options, text, usage } = await parse(argv);
   if (text !== '') {
-    host.terminal.out(`${text}\n`);
+    machine.terminal.out(`${text}\n`);
     return EXIT.done;
   }
+  const command = usage !== undefined || verb === undefined ? undefined : await LOADERS[verb]?.();
+  const persistent = command?.writes?.(options) === true ? persistentTerminal(machine.terminal) : undefined;
+  const host = persistent === undefined ? machine : { ...machine, terminal: persistent.terminal };
+  const json = openJsonOutput('esekit', long, host);
   const warnings: WarningReport[] = [];
   const file = typeof options.file === 'string' ? options.file : null;
   const end = (mode: string, exit: number, error: ErrorReport | undefined, result: object | null): number => {
     const elapsedMs = host.now() - started;
-    json.end({ mode, file, exit, ...(error === undefined ? {} : { error }), warnings, elapsedMs, result });
+    const envelope = {
+      mode,
+      file,
+      exit,
+      ...(error === undefined ? {} : { error }),
+      warnings,
+      elapsedMs,
+      result,
+    };
+    const isReported = json.end(envelope);
     if (error !== undefined && !json.ownsStdout) host.terminal.err(`${errorText(error)}\n`);
-    return exit;
+    const failure = persistent?.failure();
+    if (failure !== undefined) host.terminal.err(`ERROR: ${failure.message}\n`);
+    return exit === EXIT.done && (!isReported || failure !== undefined) ? EXIT.otherError : exit;
   };
-  const load = verb === undefined ? undefined : LOADERS[verb];
-  if (usage !== undefined || load === undefined) {
+  if (command === undefined) {
     const message = usage ?? `Usage Error: Unknown command '${verb}'.`;
     return end('usage', EXIT.usage, { code: null, name: 'UsageError', message }, null);
   }
+
+  if (json.refusal !== undefined)
+    return end(verb ?? 'usage', exitCodeOfError(json.refusal), errorReport(json.refusal), null);
 
   const interruption = host.onInterrupt();
   const context: VerbContext = {
@@ -131,7 +148,7 @@ export async function runEsekit(argv: readonly string[], host: CliHost): Promise
     },
     signal: interruption.signal,
   };
-  const outcome = await runVerb(await load(), context, interruption.signal);
+  const outcome = await runVerb(command, context, interruption.signal);
   interruption.release();
   const signalNumber = interruption.signalNumber();
   const exit = signalNumber === undefined ? outcome.exit : EXIT.signal + signalNumber;
@@ -163,7 +180,7 @@ async function runVerb(verb: Verb, context: VerbContext, signal: AbortSignal): P
     }
     return { exit: exitCodeOfError(error), error: errorReport(error), result, streamed };
   } catch (error) {
-    if (error instanceof OutputClosed) throw error;
+    if (error instanceof OutputClosed || error instanceof OutputFailed) throw error;
     return { ...failure(error, signal), result: null, streamed: false };
   }
 }

@@ -17,11 +17,11 @@ import {
 } from './classic-text.js';
 import { jsonModeOf, loadMode } from './eseutil-modes.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
-import { type CliHost, OutputClosed } from './host.js';
+import { type CliHost, OutputClosed, OutputFailed } from './host.js';
 import { type Envelope, openJsonOutput } from './json-output.js';
 import { type LongOptions, wantsJson } from './long-options.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome } from './mode.js';
-import { NO_OUTPUT, type TextOutput, textOutput } from './output.js';
+import { NO_OUTPUT, persistentTerminal, type TextOutput, textOutput } from './output.js';
 import { drawProgressBar, NO_PROGRESS, type ProgressBar, withRate } from './progress-bar.js';
 import { parseSlashArguments } from './slash-arguments.js';
 import type { ModeCommand } from './slash-command.js';
@@ -114,12 +114,14 @@ interface Ending {
   readonly unsuccessful: boolean;
 }
 
-async function runMode(command: ModeCommand, host: CliHost, started: number): Promise<number> {
+async function runMode(command: ModeCommand, machine: CliHost, started: number): Promise<number> {
+  const mode = await loadMode(command);
+  const persistent = mode.writes?.(command) === true ? persistentTerminal(machine.terminal) : undefined;
+  const host = persistent === undefined ? machine : { ...machine, terminal: persistent.terminal };
   const json = openJsonOutput('eseutil', command.long, host);
   const text = json.ownsStdout ? NO_OUTPUT : textOutput(host.terminal);
   const profile = profileOf(host.programName, command.long.get('compat'));
   const jsonMode = jsonModeOf(command);
-  const mode = await loadMode(command);
   const warnings: WarningReport[] = [];
   const bars: ProgressBar[] = [];
   json.event('start', { tool: 'eseutil', mode: jsonMode, file: command.positional });
@@ -154,7 +156,10 @@ async function runMode(command: ModeCommand, host: CliHost, started: number): Pr
     workers: command.long.has('workers') ? Number(command.long.get('workers')) : undefined,
   };
 
-  const ending = await runToItsEnd(mode, context, command.hints, text);
+  const ending =
+    json.refusal === undefined
+      ? await runToItsEnd(mode, context, command.hints, text)
+      : endingOf({ result: null, error: json.refusal });
   interruption?.release();
   const signalNumber = interruption?.signalNumber();
   const exit = signalNumber === undefined ? ending.exit : EXIT.signal + signalNumber;
@@ -172,14 +177,11 @@ async function runMode(command: ModeCommand, host: CliHost, started: number): Pr
     elapsedMs,
     result: ending.result,
   };
-  try {
-    json.end(envelope);
-  } catch (failure) {
-    if (!(failure instanceof EseError)) throw failure;
-    host.terminal.err(
-      `ERROR: ${failure.code} (${failure.name}): the JSON file was not written: ${failure.message}\n`,
-    );
-    return EXIT.otherError;
+  if (!json.end(envelope) && exit === EXIT.done) return EXIT.otherError;
+  const failure = persistent?.failure();
+  if (failure !== undefined) {
+    host.terminal.err(`ERROR: ${failure.message}\n`);
+    if (exit === EXIT.done) return EXIT.otherError;
   }
   return processExitCode(exit, error, command, host);
 }
@@ -211,7 +213,8 @@ async function runToItsEnd(
       const missing = new EseError('JET_errInvalidParameter', error.message.replace('Usage Error: ', ''));
       return { result: null, exit: EXIT.usage, error: errorReport(missing), unsuccessful: false };
     }
-    if (error instanceof OutputClosed || error instanceof UsageError) throw error;
+    if (error instanceof OutputClosed || error instanceof OutputFailed || error instanceof UsageError)
+      throw error;
     if (error instanceof EseError) return endingOf({ result: null, error });
     // A bug of ours must not look like a finding about the file, nor print its stack to the user.
     const message = error instanceof Error ? error.message : String(error);

@@ -440,8 +440,10 @@ class Parser {
     const last = this.positionals.at(-1)?.token ?? '';
     const hints: string[] = [];
     if (last.startsWith('/')) {
-      const switchHint =
-        this.style === 'dash'
+      const isSwitch = readSwitch(last.slice(1).trimEnd(), this.specs) !== null;
+      const switchHint = !isSwitch
+        ? `; /${this.mode}${this.modifier ?? ''} has no such switch`
+        : this.style === 'dash'
           ? `; in dash style only '-' introduces switches, write -${last.slice(1)}`
           : `; if it is meant as a switch write -${last.slice(1)}`;
       hints.push(`'${last}' was read as a path${switchHint}`);

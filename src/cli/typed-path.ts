@@ -58,14 +58,15 @@ export function sourceFile(host: CliHost, typed: string | null, what: string, an
 }
 
 /**
- * Refuses a file that is plainly of another kind than the mode wants. What cannot be told is left to the reader.
+ * Refuses a file that is plainly of another kind than the mode wants. What cannot be told is left to the reader, and
+ * a temporary database is a database.
  *
  * @throws EseError `JET_errFileInvalidType`
  */
 export function requireKind(host: CliHost, file: string, wanted: FileKind): void {
   if (host.probe(file) === null) return;
   const kind = fileKind(host.fs, file);
-  if (kind === wanted || kind === 'unknown') return;
+  if (kind === wanted || kind === 'unknown' || (kind === 'temporary' && wanted === 'database')) return;
   throw new EseError(
     'JET_errFileInvalidType',
     `this is ${FILE_KIND_NAMES[kind]}, not ${FILE_KIND_NAMES[wanted]}`,

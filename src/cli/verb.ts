@@ -30,5 +30,7 @@ export interface VerbOutcome {
 }
 
 export interface Verb {
+  /** Whether the command changes or creates files: it then goes on to its end although stdout is closed. */
+  writes?(options: VerbOptions): boolean;
   run(context: VerbContext): VerbOutcome | Promise<VerbOutcome>;
 }

@@ -98,12 +98,15 @@ function readFlushMap(handle: FileHandle, wanted: number | undefined): FlushMapD
     if (number === wanted) entries = mapEntries(page, number);
   }
   const report = { ...headerReport(header), pages, mapPages, ...(entries === undefined ? {} : { entries }) };
+  const rest = handle.size() % FLUSH_MAP_PAGE_BYTES;
   const problem =
-    bad !== undefined
-      ? `page ${bad} of the flush map is damaged`
-      : wanted !== undefined && entries === undefined
-        ? `the flush map has no page ${wanted}`
-        : undefined;
+    rest !== 0 && bad === undefined
+      ? `the flush map ends in the middle of its page ${pages}`
+      : bad !== undefined
+        ? `page ${bad} of the flush map is damaged`
+        : wanted !== undefined && entries === undefined
+          ? `the flush map has no page ${wanted}`
+          : undefined;
   const error =
     problem === undefined
       ? undefined

@@ -3,6 +3,7 @@ import { walkTree } from '../engine/tree-reader.js';
 import {
   electHeader,
   HEADER_ELECTION_BYTES,
+  HEADER_MAGIC,
   type HeaderCopy,
   type HeaderElection,
 } from '../format/database-header.js';
@@ -207,7 +208,9 @@ function choosePageSize(header: HeaderElection, given: number | undefined, file:
     if (given !== undefined) return given;
     throw new EseError(
       'JET_errDatabaseCorrupted',
-      'both header copies are damaged: the page size must be given',
+      header.header?.magic === HEADER_MAGIC
+        ? 'both header copies are damaged: the page size must be given'
+        : 'the file has no database header; the pages of a damaged database need a page size',
       { file },
     );
   }

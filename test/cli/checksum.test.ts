@@ -159,6 +159,26 @@ describeWithCorpus('/k of real databases', () => {
     expect(json.stderr).toContain(scale);
   });
 
+  test('--max-mbps slows the run down, and changes nothing else', async () => {
+    const file = corpusPath('databases', 'large.edb');
+    const { result, elapsedMs } = await eseutilJson(['-k', file, '--max-mbps', '40']);
+    expect(result).toEqual((await eseutilJson(['-k', file])).result);
+    // 24 MiB at 40 MiB a second; the last range is not waited for.
+    expect(elapsedMs).toBeGreaterThan(500);
+  });
+
+  test('a text says that it is no database, and that damage needs a page size', async () => {
+    const file = join(folder, 'notes.txt');
+    writeFileSync(file, 'Dear diary,\n'.repeat(2000));
+    expect(await eseutilJson(['-k', file])).toMatchObject({
+      exit: 2,
+      error: {
+        code: -1206,
+        message: 'the file has no database header; the pages of a damaged database need a page size',
+      },
+    });
+  });
+
   test('a log, a checkpoint and a flush map are recognised by their contents', async () => {
     const set = (name: string, as: string) => {
       const file = join(folder, as);

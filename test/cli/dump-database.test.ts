@@ -375,6 +375,12 @@ describeWithCorpus('page dumps', () => {
     );
   });
 
+  test('there is no page -2', async () => {
+    const run = await eseutil(['-m', testEdb, '-p-2']);
+    expect(run.exit).toBe(1);
+    expect(run.stdout).toContain("Usage Error: Invalid option '/p-2'.");
+  });
+
   test('a page behind the end: -4001, exit 2', async () => {
     const run = await eseutil(['-m', testEdb, '-p999']);
     expect(run.exit).toBe(2);
@@ -452,6 +458,18 @@ describeWithCorpus('/mn and /mp', () => {
     }
     expect((await eseutil(['-mp', jfm])).exit).toBe(0);
     expect((await eseutil(['-mp', testEdb])).stdout).toContain('error -1812 (JET_errFileInvalidType, ');
+  });
+
+  test('a map that ends within a page is damaged', async () => {
+    const file = join(folder, 'short.jfm');
+    writeFileSync(file, readFileSync(corpusPath('databases', 'secedit.jfm')).subarray(0, 9000));
+    for (const mode of ['-mp', '-k']) {
+      const run = await eseutil([mode, file]);
+      expect(run.exit).toBe(2);
+      expect(run.stdout).toContain(
+        'error -1018 (JET_errReadVerifyFailure, the flush map ends in the middle of its page 0: ',
+      );
+    }
   });
 });
 

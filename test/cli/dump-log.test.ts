@@ -274,6 +274,17 @@ describeWithCorpus('/ml of a base name', () => {
     expect(run.lines.filter((line) => line.includes('Log file:'))).toHaveLength(2);
   });
 
+  test('/r counts the current log by its header, and finds nothing outside of the stream', async () => {
+    const base = join(copySet('srum-clean'), 'SRU');
+    const current = await eseutilJson<{ checked: object; logs: { name: string }[] }>(['-ml', base, '-r9']);
+    expect(current.result.checked).toEqual({ low: 9, high: 9 });
+    expect(current.result.logs.map(({ name }) => name)).toEqual(['SRU.log']);
+    const run = await eseutil(['-ml', base, '-r20-22']);
+    expect(run.exit).toBe(3);
+    expect(run.stdout).toContain('error -1811 (JET_errFileNotFound, there is no log of these generations');
+    expect(run.stdout).not.toContain('No damaged log files');
+  });
+
   test('a folder is told apart from a base name, with the streams that are in it', async () => {
     const set = corpusPath('recovery', 'srum-clean');
     const run = await eseutil(['-ml', set]);

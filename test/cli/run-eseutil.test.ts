@@ -157,6 +157,8 @@ describe('usage errors: the message, the general help, exit 1, nothing opened', 
   test('a token that begins with / says how it was read', async () => {
     const run = await eseutil(['-d', 'a.edb', '/p']);
     expect(run.lines[2]).toMatch(/'\/p' was read as a path; in dash style only '-' introduces switches/);
+    const unknown = await eseutil(['/mh', 'a.edb', '/q']);
+    expect(unknown.lines[2]).toBe("  '/q' was read as a path; /mh has no such switch");
   });
 });
 

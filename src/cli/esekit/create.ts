@@ -6,6 +6,7 @@ import type { Verb } from '../verb.js';
 import { databasePlace } from './place.js';
 
 export const createVerb: Verb = {
+  writes: () => true,
   run: async (context) => {
     const place = databasePlace(context);
     const { file, baseName = 'E00', logDirectory = dirname(file), systemDirectory = dirname(file) } = place;

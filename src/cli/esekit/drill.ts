@@ -13,6 +13,7 @@ import { wholeNumber } from './place.js';
 const SCRIPTS = fileURLToPath(new URL('..', import.meta.url));
 
 export const drillVerb: Verb = {
+  writes: () => true,
   run: async (context) => {
     const { host, options, say, signal } = context;
     const { default: files } = await import('fs-extra');

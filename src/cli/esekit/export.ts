@@ -19,6 +19,7 @@ import { withDatabase } from './with-database.js';
 const FORMATS: readonly RowFormat[] = ['csv', 'jsonl', 'canonical'];
 
 export const exportVerb: Verb = {
+  writes: ({ out }) => out !== undefined,
   run: (context) => {
     const { table, out } = context.options;
     if (table === undefined && out === undefined) {

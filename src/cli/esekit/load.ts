@@ -14,6 +14,7 @@ const SEED_DEFAULT = 1;
 const SEED_MOST = 2 ** 32 - 1;
 
 export const loadVerb: Verb = {
+  writes: () => true,
   run: async (context) => {
     const { host, options, signal, say } = context;
     const file = resolve(sourceFile(host, String(options.file ?? ''), 'source file'));

@@ -2,7 +2,7 @@
 
 import { type DatabaseReader, openDatabaseReader } from '../../engine/database-reader.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 import type { VerbContext } from '../verb.js';
 
 /** Opens `FILE` for reading and calls `use` with it; the reader's warnings are reported when that has ended. */
@@ -10,6 +10,7 @@ export function withDatabase<T>(context: VerbContext, use: (reader: DatabaseRead
   const { host, options, warn } = context;
   const file = sourceFile(host, String(options.file ?? ''), 'source file');
   refuseLocked(host, file, options.shared === true, warn);
+  requireKind(host, file, 'database');
   const endWatch = watchFile(host, file, warn);
   const reader = openDatabaseReader(host.fs, file);
   const end = () => {

@@ -139,6 +139,12 @@ function throttlePages(context: ModeContext): number | undefined {
   return value === null ? THROTTLE_PAGES_DEFAULT : Math.max(1, Number(value));
 }
 
+/** `--max-mbps` in bytes; a rate of nothing would never end. */
+function bytesPerSecondMax({ command }: ModeContext): number | undefined {
+  const rate = Number(command.long.get('max-mbps') ?? 0);
+  return rate === 0 ? undefined : rate * MEGABYTE;
+}
+
 async function verifyDatabaseFile(context: ModeContext, file: string): Promise<ModeOutcome> {
   const { host, command, say, event } = context;
   const temporary = switchValue(command, 't') ?? `TEMPCHKSUM${host.pid}.EDB`;
@@ -163,6 +169,7 @@ async function verifyDatabaseFile(context: ModeContext, file: string): Promise<M
       signal: context.signal,
       pageSize: forcedPageSize(command),
       throttlePages: throttlePages(context),
+      bytesPerSecondMax: bytesPerSecondMax(context),
       findingsMax: context.jsonLimit,
       onProgress: bar.update,
     });

@@ -11,7 +11,7 @@ import {
 import { decimalHex, hex, lgposText, markText, rangeText, signatureText, timeText } from '../classic-text.js';
 import { forcedPageSize, hasSwitch, type Mode, type ModeContext } from '../mode.js';
 import { refuseLocked } from '../shared-read.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 
 /** The newest format that this reader knows, which is what "engine version" means here (chapter 1.8). */
 const ENGINE_VERSION = '0x620,300,620  (efvCurrent = 9620)';
@@ -25,9 +25,10 @@ export const dumpHeaderMode: Mode = {
     say(`         Database: ${command.positional}`);
     say();
     refuseLocked(host, file, command.long.has('shared'), context.warn);
+    const forced = forcedPageSize(command);
+    if (forced === undefined) requireKind(host, file, 'database');
     const report = dumpHeader(host.fs, file);
     noteWarnings(context, report, file);
-    const forced = forcedPageSize(command);
     const raw = hasSwitch(command, 'v') || forced !== undefined;
     if (report.source !== 'none' || raw) printHeader(context, report);
     printCopies(context, report);

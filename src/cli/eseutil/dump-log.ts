@@ -26,6 +26,7 @@ const ENGINE_LOG_VERSION = '8.4000.130.280';
 
 export const dumpLogMode: Mode = {
   heading: 'FILE DUMP',
+  writes: (command) => hasSwitch(command, 'c', 'x'),
   run: (context) => {
     const source = context.command.positional;
     if (source === null) throw new MissingArgument('source file');

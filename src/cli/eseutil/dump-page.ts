@@ -12,7 +12,7 @@ import {
 import { forcedPageSize, type Mode, type ModeContext, switchValue } from '../mode.js';
 import { refuseLocked } from '../shared-read.js';
 import type { ModeCommand } from '../slash-command.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 import { UsageError } from '../usage-error.js';
 import { printHeaderFields } from './dump-header.js';
 
@@ -26,7 +26,10 @@ export const dumpPageMode: Mode = {
     say(`          Page: ${pgno}`);
     say();
     refuseLocked(host, file, command.long.has('shared'), context.warn);
-    const report = dumpPage(host.fs, file, pgno, { ...options, pageSize: forcedPageSize(command) });
+    const pageSize = forcedPageSize(command);
+    // With a page size the user insists: pages are shown whatever the header says.
+    if (pageSize === undefined) requireKind(host, file, 'database');
+    const report = dumpPage(host.fs, file, pgno, { ...options, pageSize });
     printPage(say, report, options);
     if (report.databaseHeader !== undefined) printHeaderFields(context, report.databaseHeader);
     return { result: report };
@@ -47,6 +50,9 @@ function parseHex(text: string | null | undefined, letter: string): Uint8Array |
   return Buffer.from(text, 'hex');
 }
 
+/** The page number under which the primary header is shown. */
+const PGNO_HEADER = -1;
+
 function wantedPage(command: ModeCommand): { pgno: number; options: PageOptions } {
   const node = switchValue(command, 'n');
   if (typeof node === 'string') {
@@ -60,8 +66,12 @@ function wantedPage(command: ModeCommand): { pgno: number; options: PageOptions 
   }
   const page = switchValue(command, 'p') ?? '';
   if (page.includes(':')) throw new UsageError(`Usage Error: Invalid option '/p${page}'. It names one page.`);
+  const pgno = parseNumber(page);
+  if (pgno < PGNO_HEADER) {
+    throw new UsageError(`Usage Error: Invalid option '/p${page}'.`, ['-1 is the header, 0 its shadow']);
+  }
   return {
-    pgno: parseNumber(page),
+    pgno,
     options: {
       key: parseHex(switchValue(command, 'k'), 'k'),
       data: parseHex(switchValue(command, 'd'), 'd'),

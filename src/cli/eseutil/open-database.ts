@@ -4,7 +4,7 @@ import { type DatabaseReader, openDatabaseReader } from '../../engine/database-r
 import { EseError } from '../../format/ese-error.js';
 import { forcedPageSize, type ModeContext } from '../mode.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 
 /**
  * Opens the source of the command for reading and calls `use` with it. What the reader warns of is reported when
@@ -14,6 +14,7 @@ export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseRead
   const { host, command, warn } = context;
   const file = sourceFile(host, command.positional, 'source file');
   refuseLocked(host, file, command.long.has('shared'), warn);
+  requireKind(host, file, 'database');
   const endWatch = watchFile(host, file, warn);
   const reader = openDatabaseReader(host.fs, file);
   try {
@@ -28,6 +29,8 @@ export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseRead
       );
     }
     return use(reader, file);
+  } catch (error) {
+    throw error instanceof EseError ? error.at({ file }) : error;
   } finally {
     for (const { name, message, pgno } of reader.warnings) {
       warn({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });

@@ -31,6 +31,7 @@ const RELOCATION_COLON_FROM = 2;
 export const recoverMode: Mode = {
   heading: 'RECOVERY',
   longRunning: true,
+  writes: ({ long }) => !long.has('dry-run'),
   run: async (context) => {
     const { command, host } = context;
     if (command.positional === null) throw new MissingArgument('logfile base name');

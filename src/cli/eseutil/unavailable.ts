@@ -22,7 +22,7 @@ export function unavailableMode(command: ModeCommand): Mode {
   return {
     heading,
     run: () => {
-      if (command.positional === null && command.mode !== 'c') throw new MissingArgument('source file');
+      if ((command.positional ?? '') === '' && command.mode !== 'c') throw new MissingArgument('source file');
       throw new EseError('JET_errFeatureNotAvailable', `${name} is not available in this version`);
     },
   };
