@@ -41,7 +41,6 @@ import { type LogRecordReport, logRecordReport } from './maintenance/log-record-
 import { type LogScan, openLog as openLogReader } from './recovery/log-reader.js';
 
 export {
-  type ColumnInput,
   Cursor,
   type RowInput,
   type RowOutput,
@@ -64,6 +63,7 @@ export {
   type NewSegment,
   type NewTable,
 } from './engine/schema.js';
+export type { ColumnInput } from './engine/search-key.js';
 export type { Table } from './engine/table.js';
 export type { CommitOptions, Session } from './engine/transactions.js';
 export type { ColumnDefinition } from './format/column.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { ColumnInput } from '../engine/cursor.js';
 import type { NewColumn, NewIndex, NewTable } from '../engine/schema.js';
+import type { ColumnInput } from '../engine/search-key.js';
 import { appendAscii, createByteWriter } from '../format/byte-writer.js';
 import { appendCanonicalValue } from '../format/canonical-value.js';
 import type { ColumnDefinition } from '../format/column.js';

@@ -1,7 +1,8 @@
-import { type ColumnInput, Cursor, type RowInput } from '../engine/cursor.js';
+import { Cursor, type RowInput } from '../engine/cursor.js';
 import type { Database } from '../engine/database.js';
 import type { Instance } from '../engine/instance.js';
 import { createTable } from '../engine/schema.js';
+import type { ColumnInput } from '../engine/search-key.js';
 import type { Session } from '../engine/transactions.js';
 import { EseError } from '../format/ese-error.js';
 import { type Random, randomBelow, randomChance, seededRandom } from '../io/seeded-random.js';

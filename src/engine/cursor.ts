@@ -1,10 +1,7 @@
 import { createByteWriter } from '../format/byte-writer.js';
-import { INDEX_FLAG } from '../format/catalog-row.js';
 import type { ColumnDefinition } from '../format/column.js';
 import { type ColumnValue, columnValue } from '../format/column-value.js';
-import { encodeColumnValue } from '../format/column-value-encoder.js';
 import { EseError } from '../format/ese-error.js';
-import { createKeyBuilder, type KeyBuilder } from '../format/key.js';
 import { type Lid, readLid } from '../format/long-value.js';
 import {
   createRecordValues,
@@ -13,9 +10,15 @@ import {
   locateValue,
   valueCount,
 } from '../format/record.js';
-import { createRecordEncoder, type RecordEncoder } from '../format/record-encoder.js';
-import type { IndexDefinition } from '../format/table-definition.js';
 import { resolveValue } from '../format/value-reader.js';
+import {
+  type ColumnInput,
+  createSearchKeys,
+  encodeInput,
+  keyBehind,
+  type SearchKeys,
+  startsWith,
+} from './search-key.js';
 import type { SecondaryIndex, Table } from './table.js';
 import {
   addToColumn,
@@ -33,9 +36,6 @@ import { SessionTreeCursor } from './tree-cursor.js';
  * and 10.8). It sees what its session sees.
  */
 export type SeekRelation = '=' | '>=' | '>' | '<=' | '<';
-
-/** A value for a column: NULL is `null`; several values are an array. */
-export type ColumnInput = ColumnValue | readonly ColumnValue[] | null;
 
 /** Values by column name. */
 export type RowInput = Readonly<Record<string, ColumnInput>>;
@@ -67,8 +67,7 @@ export class Cursor {
   #layout: Table['layout'];
   #values: ReturnType<typeof createRecordValues>;
   #located: Uint8Array | undefined;
-  readonly #keyBuilders = new Map<string, KeyBuilder>();
-  #keyEncoder: RecordEncoder | undefined;
+  #searchKeys: SearchKeys | undefined;
 
   constructor(session: Session, table: Table) {
     if (table.isDeleted) throw new EseError('JET_errObjectNotFound');
@@ -152,7 +151,7 @@ export class Cursor {
 
   /** First entry behind all that begin with the key. */
   #seekBehind(key: Uint8Array): boolean {
-    const behind = successor(key);
+    const behind = keyBehind(key);
     return behind === undefined ? this.#entries.leave() : this.#entries.seek(behind);
   }
 
@@ -207,7 +206,7 @@ export class Cursor {
   }
 
   #gone(): never {
-    throw new EseError('JET_errRecordNotFound', 'the row is gone');
+    throw new EseError('JET_errRecordDeleted');
   }
 
   #locate(): void {
@@ -351,85 +350,14 @@ export class Cursor {
     if (definition === undefined) {
       throw new EseError('JET_errIndexNotFound', 'the table has no primary index to seek in');
     }
-    if (values.length === 0 || values.length > definition.segments.length) {
-      throw new EseError(
-        'JET_errKeyNotMade',
-        `index ${definition.name} has ${definition.segments.length} segments`,
-      );
-    }
-    const builder = this.#keyBuilder(definition, values.length);
-    if (this.#keyEncoder === undefined || this.#layout !== this.table.layout) {
-      this.#keyEncoder = createRecordEncoder(this.table.layout);
-    }
-    const encoder = this.#keyEncoder;
-    encoder.clear();
-    for (const [i, input] of values.entries()) {
-      const index = this.table.columnWithId(definition.segments[i]?.columnId ?? 0);
-      const bytes = encodeInput(this.table.columnAt(index), input);
-      const [first] = bytes;
-      if (first === undefined) encoder.setNull(index);
-      else encoder.setValue(index, { bytes: first });
-    }
-    this.#scratch.length = 0;
-    const size = encoder.encode(this.#scratch);
-    const located = createRecordValues(this.table.layout);
-    locateColumns(this.table.layout, this.#scratch.bytes, 0, size, located);
-    let key = NO_BYTES;
-    builder.build(
-      located,
-      () => {},
-      (bytes, length) => {
-        key = bytes.slice(0, length);
-      },
-    );
-    return key;
+    const { layout } = this.table;
+    if (this.#searchKeys?.layout !== layout) this.#searchKeys = createSearchKeys(layout);
+    return this.#searchKeys.key(definition, values);
   }
-
-  /** Keys of the first segments of an index, NULLs included. */
-  #keyBuilder(definition: IndexDefinition, count: number): KeyBuilder {
-    const name = `${definition.objid}/${definition.name}/${count}`;
-    let builder = this.#keyBuilders.get(name);
-    if (builder === undefined) {
-      const { tupleLimits: _tupleLimits, ...rest } = definition;
-      const admitting = INDEX_FLAG.allowAllNulls | INDEX_FLAG.allowFirstNull | INDEX_FLAG.allowSomeNulls;
-      builder = createKeyBuilder(this.table.layout, {
-        ...rest,
-        segments: definition.segments.slice(0, count),
-        conditions: [],
-        flags: (definition.flags | admitting) & ~(INDEX_FLAG.multiValued | INDEX_FLAG.noKeyTruncation),
-      });
-      this.#keyBuilders.set(name, builder);
-    }
-    return builder;
-  }
-}
-
-function encodeInput(column: ColumnDefinition, input: ColumnInput): Uint8Array[] {
-  if (input === null) return [];
-  if (Array.isArray(input)) return input.map((value: ColumnValue) => encodeColumnValue(column, value));
-  return [encodeColumnValue(column, input as ColumnValue)];
 }
 
 function lidOf(value: { readonly bytes: Uint8Array; readonly start: number; readonly end: number }): Lid {
   const lid: Lid = { high: 0, low: 0 };
   readLid(value.bytes, value.start, value.end, lid);
   return lid;
-}
-
-function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
-  if (key.length < prefix.length) return false;
-  for (let i = 0; i < prefix.length; i++) {
-    if (key[i] !== prefix[i]) return false;
-  }
-  return true;
-}
-
-/** The smallest key behind all that begin with `prefix`; undefined if there is none. */
-function successor(prefix: Uint8Array): Uint8Array | undefined {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length--;
-  if (length === 0) return undefined;
-  const next = prefix.slice(0, length);
-  next[length - 1] = (next[length - 1] ?? 0) + 1;
-  return next;
 }
