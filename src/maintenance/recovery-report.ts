@@ -3,7 +3,7 @@ import { DATABASE_STATE, databaseStateName } from '../format/database-header.js'
 import { JET_ERRORS } from '../format/jet-errors.js';
 import type { GenerationRange } from '../recovery/log-stream.js';
 import type { RecoveredLog, RecoveryResult } from '../recovery/recover.js';
-import type { DatabaseOutcome } from '../recovery/redo.js';
+import type { DatabaseOutcome } from '../recovery/redo-databases.js';
 import {
   type ErrorReport,
   errorReport,
@@ -33,6 +33,9 @@ export interface RecoveryReport {
   readonly transactions: { readonly committed: number; readonly undone: number };
   readonly databases: readonly DatabaseReport[];
   readonly logsDeleted: RangeReport | null;
+  /** Where a recovery up to a point in time stopped, and the directory with the logs from there on. */
+  readonly stoppedAt: LgposReport | null;
+  readonly logsSaved: string | null;
   /** Generations whose loss was accepted. */
   readonly lost: RangeReport | null;
   readonly logs: readonly RecoveredLogReport[];
@@ -82,6 +85,8 @@ export function recoveryReport(result: RecoveryResult, failed = false): Recovery
     transactions: { ...result.transactions },
     databases: result.databases.map((database) => databaseReport(database, failed)),
     logsDeleted: rangeReport(result.logsDeleted),
+    stoppedAt: result.stoppedAt === undefined ? null : lgposReport(result.stoppedAt),
+    logsSaved: result.logsSaved ?? null,
     lost: rangeReport(result.lost),
     logs: result.logs.map(logReport),
   };

@@ -1,24 +1,17 @@
-import { dirname } from 'node:path';
-import { HeaderFile, mendHeader, openHeader } from '../engine/header-file.js';
 import type { AttachInfo } from '../format/attach-info.js';
 import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
-import { newDatabaseBytes, newDatabaseHeader } from '../format/database-header.js';
 import { readDbtime } from '../format/dbtime.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { type LogHeader, logPageSize } from '../format/log-header.js';
-import { copyLogRecord, type LogRecord, type LogRecordOf } from '../format/log-record.js';
+import { copyLogRecord, type LogRecord } from '../format/log-record.js';
 import type { LogRecordCursor } from '../format/log-record-cursor.js';
 import { LRTYP, logRecordName } from '../format/log-record-type.js';
 import { readSegmentHeader } from '../format/log-segment.js';
-import { logtimeOf, logtimeToDate } from '../format/logtime.js';
+import { logtimeToDate } from '../format/logtime.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
-import { openExclusive } from '../io/exclusive-file.js';
-import type { FileHandle } from '../io/file-system.js';
 import { applyMacro, applyRecord, changesPages } from '../operations/apply.js';
 import { applyExtend, applyShrink, applyTrim } from '../operations/file-size.js';
-import { decideAttach, type FoundDatabase, type LoggedAttach } from './attach-decision.js';
-import { areHeaderCopiesEqual, findDatabase } from './database-header-file.js';
 import type { DatabaseMap } from './database-map.js';
 import {
   LOG_WINDOW_BYTES,
@@ -28,23 +21,10 @@ import {
   openLog,
 } from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
-import { AttachedDatabase, type AttachedDatabaseOptions, type DeferredDatabase } from './redo-database.js';
+import type { AttachedDatabase } from './redo-database.js';
+import { RedoDatabases } from './redo-databases.js';
 import { boundLevel, newRedoSession, type RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
-
-/** What happened to a database, for the report. */
-export interface DatabaseOutcome {
-  readonly path: string | undefined;
-  readonly loggedPath: string;
-  readonly dbid: number;
-  readonly signDb: Signature;
-  /** `removed`: its creation never came to an end. */
-  action: 'recovered' | 'created' | 'deferred' | 'removed';
-  reason: DeferredDatabase['reason'] | undefined;
-  readonly stateBefore: number | undefined;
-  stateAfter: number | undefined;
-  readonly requiredBefore: { readonly low: number; readonly high: number } | undefined;
-}
 
 export interface RedoOptions {
   readonly environment: Environment;
@@ -66,7 +46,6 @@ export type RedoLimit = { readonly lgpos: Lgpos } | { readonly timeMs: number };
 
 /** Records between two looks at the signal and at the cache. */
 const RECORDS_PER_TURN = 4096;
-const DBID_MAX = 255;
 
 /** Offsets of the fields that the common gate reads without decoding the record. */
 const OFFSET_PROCID = 1;
@@ -132,15 +111,11 @@ export interface LastRecord {
 export class Redo {
   readonly versions = new RedoVersions();
   readonly sessions = new Map<number, RedoSession>();
-  readonly databases: (AttachedDatabase | DeferredDatabase | undefined)[] = new Array(DBID_MAX + 1).fill(
-    undefined,
-  );
-  readonly outcomes: DatabaseOutcome[] = [];
+  readonly databases: RedoDatabases;
   /** Position of the record that is being redone. */
   readonly lgpos: { generation: number; isec: number; ib: number } = { generation: 0, isec: 0, ib: 0 };
   records = 0;
   committed = 0;
-  pagesChanged = 0;
   /** The last record that is no filler. */
   get lastRecord(): LastRecord | undefined {
     return this.#lastRecord.lrtyp < 0 ? undefined : this.#lastRecord;
@@ -161,13 +136,22 @@ export class Redo {
   readonly #lastRecord = { lrtyp: -1, lgpos: { generation: 0, isec: 0, ib: 0 } };
   readonly #options: RedoOptions;
   readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
-  /** In a rehearsal: headers as they would be now, by path. */
-  readonly #rehearsed = new Map<string, Uint8Array>();
   #bytesRead = 0;
   #start: Lgpos = { generation: 0, isec: 0, ib: 0 };
 
   constructor(options: RedoOptions) {
     this.#options = options;
+    this.databases = new RedoDatabases({
+      environment: options.environment,
+      map: options.map,
+      signLog: options.signLog,
+      rehearsal: options.rehearsal,
+      cacheBytes: options.cacheBytes,
+      versions: this.versions,
+      lgpos: this.lgpos,
+      logHeader: () => this.lastHeader,
+      generationTime: (generation) => this.headers.get(generation)?.tmCreate,
+    });
   }
 
   /** Attaches the databases of the list that redo starts with. */
@@ -176,14 +160,14 @@ export class Redo {
     this.#start = start;
     for (const info of list) {
       const loggedPath = info.names[0] ?? '';
-      this.#attach(info.dbid, loggedPath, {
+      this.databases.attach(info.dbid, loggedPath, {
         kind: 'initial',
         signDb: info.signDb,
         signLogBefore: undefined,
         lgposConsistent: info.lgposConsistent,
         lgposAttach: info.lgposAttach,
       });
-      const database = this.databases[info.dbid];
+      const database = this.databases.at(info.dbid);
       if (database?.kind !== 'attached') continue;
       // The header is as old as the attachment; what was given out before the start is in no record to come.
       database.dbtimeCurrent = Math.max(database.dbtimeCurrent, info.dbtime);
@@ -289,15 +273,13 @@ export class Redo {
   }
 
   #trim(): void {
-    for (const database of this.databases) {
-      if (database?.kind === 'attached') database.pool?.trim();
-    }
+    for (const database of this.databases.attached()) database.pool?.trim();
   }
 
   /** What changes with a new generation: databases may leave the range in which pages have future data. */
   #enterGeneration(generation: number): void {
-    for (const database of this.databases) {
-      if (database?.kind !== 'attached' || generation <= database.genMaxRequired) continue;
+    for (const database of this.databases.attached()) {
+      if (generation <= database.genMaxRequired) continue;
       const error = database.redoMap.error();
       if (error !== undefined) throw error.at({ file: database.path });
     }
@@ -378,7 +360,7 @@ export class Redo {
   #redoPageRecord(cursor: LogRecordCursor): void {
     const { lrtyp, view, offset } = cursor;
     const procid = view.getUint16(offset + OFFSET_PROCID, true);
-    const database = this.databases[view.getUint8(offset + OFFSET_DBID)];
+    const database = this.databases.at(view.getUint8(offset + OFFSET_DBID));
     if (database?.kind === 'attached') noteCounters(cursor, database);
     const session = this.sessions.get(procid);
     if (session === undefined || !session.isAfterFirstBegin) return;
@@ -500,7 +482,7 @@ export class Redo {
         lgpos: { ...this.lgpos },
       });
     }
-    const database = this.databases[dbid];
+    const database = this.databases.at(dbid);
     if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
     const { context } = database;
     if (context !== undefined) this.#guard(database, () => applyMacro(macro, context));
@@ -511,7 +493,7 @@ export class Redo {
   #redoDatabaseRecord(record: LogRecord): void {
     switch (record.name) {
       case 'CreateDB':
-        this.#attach(
+        this.databases.attach(
           record.dbid,
           record.path,
           {
@@ -525,7 +507,7 @@ export class Redo {
         );
         return;
       case 'AttachDB':
-        this.#attach(record.dbid, record.path, {
+        this.databases.attach(record.dbid, record.path, {
           kind: 'attach',
           signDb: record.signDb,
           signLogBefore: record.signLog,
@@ -534,13 +516,13 @@ export class Redo {
         });
         return;
       case 'DetachDB':
-        this.#detach(record.dbid, { ...this.lgpos });
+        this.databases.detach(record.dbid, { ...this.lgpos });
         return;
       default:
         break;
     }
     if (!('dbid' in record)) return;
-    const database = this.databases[record.dbid];
+    const database = this.databases.at(record.dbid);
     if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
     this.#guard(database, () => this.#redoAttachedRecord(record, database));
   }
@@ -589,285 +571,6 @@ export class Redo {
     }
   }
 
-  /** Decides about a database, and opens or creates it if it takes part. */
-  #attach(dbid: number, loggedPath: string, logged: LoggedAttach, create?: LogRecordOf<'CreateDB'>): void {
-    if (this.databases[dbid]?.kind === 'attached') this.#detach(dbid, { ...this.lgpos });
-    const { map } = this.#options;
-    const { signDb } = logged;
-    const location = map.locate(loggedPath, signDb);
-    if (location.kind !== 'at') {
-      const reason = location.kind === 'leftOut' ? 'notInMap' : 'missing';
-      this.#defer({ kind: 'deferred', dbid, loggedPath, path: undefined, signDb, reason });
-      return;
-    }
-    const { path } = location;
-    try {
-      this.#attachAt(path, dbid, loggedPath, logged, create);
-    } catch (error) {
-      throw error instanceof EseError ? error.at({ file: path, lgpos: { ...this.lgpos } }) : error;
-    }
-  }
-
-  #attachAt(
-    path: string,
-    dbid: number,
-    loggedPath: string,
-    logged: LoggedAttach,
-    create: LogRecordOf<'CreateDB'> | undefined,
-  ): void {
-    const { environment, signLog } = this.#options;
-    const { signDb } = logged;
-    const found = this.#find(path);
-    const decision = decideAttach(logged, found, signLog, this.lgpos);
-    if (decision.kind === 'defer') {
-      this.#defer({ kind: 'deferred', dbid, loggedPath, path, signDb, reason: decision.reason }, found);
-      return;
-    }
-    if (decision.kind === 'create') {
-      if (!environment.fs.exists(dirname(path))) {
-        this.#defer({ kind: 'deferred', dbid, loggedPath, path, signDb, reason: 'missing' }, found);
-        return;
-      }
-      checkCreateVersion(create);
-      this.#create(path, dbid, loggedPath, signDb, found);
-      return;
-    }
-    const { file, headerFile } = this.#open(path);
-    const isNew = this.#outcomeAt(path)?.action === 'created';
-    const database = this.#enter({ path, dbid, loggedPath, headerFile, file, isNew });
-    this.#note(database, found, 'recovered');
-    database.markAttached({
-      lgpos: logged.lgposAttach,
-      isNew: decision.isNewAttach,
-      signLog,
-      generationRedo: this.lgpos.generation,
-    });
-  }
-
-  #find(path: string): FoundDatabase {
-    const rehearsed = this.#rehearsed.get(path);
-    if (rehearsed === undefined) return findDatabase(this.#options.environment.fs, path);
-    return { kind: 'found', header: new HeaderFile(this.#options.environment, NO_FILE, rehearsed).header };
-  }
-
-  /** Opens a database file for recovery; in a rehearsal its header only, of which a copy is changed. */
-  #open(path: string): { file: FileHandle | undefined; headerFile: HeaderFile } {
-    const { environment, rehearsal } = this.#options;
-    if (rehearsal) {
-      const rehearsed = this.#rehearsed.get(path);
-      if (rehearsed !== undefined) {
-        return { file: undefined, headerFile: new HeaderFile(environment, NO_FILE, rehearsed) };
-      }
-      const file = environment.fs.open(path, 'read');
-      try {
-        const headerFile = openHeader(environment, file);
-        this.#rehearsed.set(path, headerFile.bytes);
-        return { file: undefined, headerFile };
-      } finally {
-        file.close();
-      }
-    }
-    const file = openExclusive(environment.fs, path, 'write', { role: 'eseutil' });
-    try {
-      mendHeader(file);
-      return { file, headerFile: openHeader(environment, file) };
-    } catch (error) {
-      file.close();
-      throw error;
-    }
-  }
-
-  #create(path: string, dbid: number, loggedPath: string, signDb: Signature, found: FoundDatabase): void {
-    const { environment, signLog, rehearsal } = this.#options;
-    const header = this.lastHeader;
-    if (header === undefined) throw new Error('a database is created outside of a log');
-    const pageSize = logPageSize(header);
-    const bytes = newDatabaseHeader({
-      signDb,
-      signLog,
-      dbid,
-      lgpos: { ...this.lgpos },
-      pageSize,
-      generationTime: header.tmCreate,
-      now: logtimeOf(environment.clock.now()),
-    });
-    let file: FileHandle | undefined;
-    if (rehearsal) {
-      this.#rehearsed.set(path, bytes);
-    } else {
-      if (found.kind !== 'missing') environment.fs.unlink(path);
-      file = openExclusive(environment.fs, path, 'create', { role: 'eseutil' });
-    }
-    const headerFile = new HeaderFile(environment, file ?? NO_FILE, bytes);
-    headerFile.change({});
-    if (file !== undefined) {
-      headerFile.write();
-      file.truncate(newDatabaseBytes(pageSize));
-      environment.fs.syncDirectory(dirname(path));
-    }
-    const database = this.#enter({ path, dbid, loggedPath, headerFile, file, isNew: true });
-    this.#note(database, found, 'created');
-  }
-
-  #enter(
-    opened: Pick<AttachedDatabaseOptions, 'path' | 'dbid' | 'loggedPath' | 'headerFile' | 'file' | 'isNew'>,
-  ): AttachedDatabase {
-    const { environment, cacheBytes } = this.#options;
-    const database = new AttachedDatabase({
-      ...opened,
-      environment,
-      lgpos: this.lgpos,
-      versions: this.versions,
-      generationTime: (generation) => this.headers.get(generation)?.tmCreate,
-      cacheBytes,
-      makeLogDurable: (lgpos) => this.makeLogDurable(lgpos),
-    });
-    this.databases[opened.dbid] = database;
-    return database;
-  }
-
-  /** During redo the log is durable; undo sets this to the flush of its log. */
-  makeLogDurable: (lgpos: Lgpos) => void = () => {};
-
-  #defer(database: DeferredDatabase, found?: FoundDatabase): void {
-    this.databases[database.dbid] = database;
-    const { dbid, path, loggedPath, signDb, reason } = database;
-    const header = found?.kind === 'found' ? found.header : undefined;
-    const known = this.outcomes.find((one) =>
-      path === undefined ? signaturesEqual(one.signDb, signDb) : one.path === path,
-    );
-    if (known !== undefined) {
-      known.reason = reason;
-      return;
-    }
-    this.outcomes.push({
-      path,
-      loggedPath,
-      dbid,
-      signDb,
-      action: 'deferred',
-      reason,
-      stateBefore: header?.state,
-      stateAfter: header?.state,
-      requiredBefore:
-        header === undefined ? undefined : { low: header.genMinRequired, high: header.genMaxRequired },
-    });
-  }
-
-  #note(database: AttachedDatabase, found: FoundDatabase, action: 'recovered' | 'created'): void {
-    const { path, loggedPath, dbid, header } = database;
-    const known = this.#outcomeOf(database);
-    if (known !== undefined) {
-      if (known.action !== 'created') known.action = action;
-      known.reason = undefined;
-      return;
-    }
-    const before = found.kind === 'found' ? found.header : undefined;
-    this.outcomes.push({
-      path,
-      loggedPath,
-      dbid,
-      signDb: header.signDb,
-      action,
-      reason: undefined,
-      stateBefore: before?.state,
-      stateAfter: header.state,
-      requiredBefore:
-        before === undefined ? undefined : { low: before.genMinRequired, high: before.genMaxRequired },
-    });
-  }
-
-  #detach(dbid: number, lgpos: Lgpos): void {
-    const database = this.databases[dbid];
-    this.databases[dbid] = undefined;
-    if (database?.kind !== 'attached') return;
-    this.release(database, lgpos);
-  }
-
-  /** Makes a database clean at `lgpos` and closes it. One whose creation did not end is removed. */
-  release(database: AttachedDatabase, lgpos: Lgpos): void {
-    if (database.isUnfinished) {
-      this.#remove(database);
-      return;
-    }
-    try {
-      database.detach(lgpos);
-      this.pagesChanged += database.pool?.pagesChanged ?? 0;
-      const outcome = this.#outcomeOf(database);
-      if (outcome !== undefined) outcome.stateAfter = database.header.state;
-    } finally {
-      database.close();
-    }
-  }
-
-  /** A database that an earlier recovery ended with may still have one of its header copies from before. */
-  mendLeftAside(): void {
-    const { fs } = this.#options.environment;
-    for (const { path, reason } of this.deferred()) {
-      if (path === undefined || reason !== 'future' || areHeaderCopiesEqual(fs, path)) continue;
-      const file = openExclusive(fs, path, 'write', { role: 'eseutil' });
-      try {
-        mendHeader(file);
-      } finally {
-        file.close();
-      }
-    }
-  }
-
-  /** Removes the databases whose creation did not come to an end: nobody has ever used them. */
-  removeUnfinished(): void {
-    for (const database of this.attached()) {
-      if (!database.isUnfinished) continue;
-      this.databases[database.dbid] = undefined;
-      this.#remove(database);
-    }
-  }
-
-  #remove(database: AttachedDatabase): void {
-    database.close();
-    const { path } = database;
-    if (this.#options.rehearsal) this.#rehearsed.delete(path);
-    else this.#options.environment.fs.unlink(path);
-    const outcome = this.#outcomeOf(database);
-    if (outcome !== undefined) Object.assign(outcome, { action: 'removed', stateAfter: undefined });
-  }
-
-  #outcomeOf({ path }: AttachedDatabase): DatabaseOutcome | undefined {
-    return this.#outcomeAt(path);
-  }
-
-  #outcomeAt(path: string): DatabaseOutcome | undefined {
-    return this.outcomes.find((one) => one.path === path);
-  }
-
-  /** The error of pages that no record explained. A rehearsal knows of none. */
-  redoMapError(database: AttachedDatabase): EseError | undefined {
-    return database.redoMap.error()?.at({ file: database.path });
-  }
-
-  /** Closes all files as they are. */
-  closeAll(): void {
-    for (const database of this.attached()) this.pagesChanged += database.pool?.pagesChanged ?? 0;
-    this.abandon();
-  }
-
-  /** Closes all files as they are, after a failure. */
-  abandon(): void {
-    for (const [dbid, database] of this.databases.entries()) {
-      if (database?.kind === 'attached') database.close();
-      this.databases[dbid] = undefined;
-    }
-  }
-
-  /** The databases that take part now. */
-  attached(): AttachedDatabase[] {
-    return this.databases.filter((one): one is AttachedDatabase => one?.kind === 'attached');
-  }
-
-  deferred(): DeferredDatabase[] {
-    return this.databases.filter((one): one is DeferredDatabase => one?.kind === 'deferred');
-  }
-
   #endSessions(): void {
     for (const procid of this.sessions.keys()) this.versions.finish(procid);
     this.sessions.clear();
@@ -879,7 +582,8 @@ export class Redo {
     this.lgposQuit = { ...this.lgpos };
     if (!detachesAll) return;
     const mark = this.lgposShutDownMark ?? { ...this.lgpos };
-    for (let dbid = 0; dbid <= DBID_MAX; dbid++) this.#detach(dbid, mark);
+    this.lgposShutDownMark = undefined;
+    this.databases.detachAll(mark);
   }
 }
 
@@ -916,29 +620,4 @@ function noteCounters({ lrtyp, view, offset }: LogRecordCursor, database: Attach
   if (objidAt === undefined) return;
   const objid = view.getUint32(offset + objidAt, true);
   if (objid > database.objidLast) database.objidLast = objid;
-}
-
-/** Creation that is not logged page by page would need an image that nobody has (chapter 5.8). */
-function checkCreateVersion(create: LogRecordOf<'CreateDB'> | undefined): void {
-  const [version] = create?.versionInfo ?? [1];
-  if (version === 2) return;
-  throw new EseError(
-    'JET_errInvalidCreateDbVersion',
-    `the log creates the database in the old way (version ${version})`,
-  );
-}
-
-/** Stands for the file in a rehearsal; nothing may reach it. */
-const NO_FILE: FileHandle = {
-  path: '',
-  size: () => 0,
-  readAt: () => 0,
-  writeAt: refuse,
-  truncate: refuse,
-  sync: refuse,
-  close: () => {},
-};
-
-function refuse(): never {
-  throw new Error('a rehearsal writes nothing');
 }

@@ -91,7 +91,7 @@ function rollBack(session: RedoSession, redo: Redo, log: RecoveryLog): number {
       undoChange(session, version, redo, log);
       operations++;
       if (operations % CHANGES_PER_TRIM === 0) {
-        for (const database of redo.attached()) database.pool?.trim();
+        for (const database of redo.databases.attached()) database.pool?.trim();
       }
     }
     log.append('Rollback', { procid, levelRollback: 1 });
@@ -104,7 +104,7 @@ const node = createNodeView();
 
 function undoChange(session: RedoSession, version: RedoVersion, redo: Redo, log: RecoveryLog): void {
   const { procid } = session;
-  const database = redo.databases[version.dbid];
+  const database = redo.databases.at(version.dbid);
   if (database?.kind !== 'attached' || database.context === undefined) {
     // The database was left out: nothing of it was redone either.
     redo.versions.remove(procid, version.rceid);
