@@ -66,7 +66,10 @@ export class Cursor {
   readonly #scratch = createByteWriter(SCRATCH_BYTES);
   #layout: Table['layout'];
   #values: ReturnType<typeof createRecordValues>;
+  /** The record whose columns `#values` has found, and when: the next change of the database makes it old. */
   #located: Uint8Array | undefined;
+  #locatedDbtime = 0;
+  #locatedSnapshot = 0;
   #searchKeys: SearchKeys | undefined;
 
   constructor(session: Session, table: Table) {
@@ -210,7 +213,12 @@ export class Cursor {
   }
 
   #locate(): void {
-    if (this.#located !== undefined) return;
+    const { dbtime } = this.table.host.trees.changes;
+    const { snapshot } = this.session;
+    const isFresh = dbtime === this.#locatedDbtime && snapshot === this.#locatedSnapshot;
+    if (this.#located !== undefined && isFresh) return;
+    this.#locatedDbtime = dbtime;
+    this.#locatedSnapshot = snapshot;
     if (this.#layout !== this.table.layout) {
       this.#layout = this.table.layout;
       this.#values = createRecordValues(this.#layout);

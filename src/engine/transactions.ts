@@ -14,8 +14,9 @@ import { compareTrx, type NodeVersion, NodeVersions, type VersionOwner } from '.
  * change; a rollback takes the changes of its level back one by one, the newest first.
  */
 
-/** Deepest level of a transaction. */
+/** Deepest level of the transactions of a caller; the engine opens more inside them (chapter 5.1.4). */
 const LEVELS_MAX = 7;
+const INNER_LEVELS_MAX = 10;
 /** Step of transaction ids; the first begin draws 4 (chapter 10.1). */
 const TRX_STEP = 4;
 /** The first version id of every run, and their step. */
@@ -191,7 +192,11 @@ export class Session implements VersionOwner {
 
   /** Opens a transaction inside the one that is open. Throws JET_errTransTooDeep. */
   begin(): void {
-    if (this.level >= LEVELS_MAX) throw new EseError('JET_errTransTooDeep');
+    this.#begin(LEVELS_MAX);
+  }
+
+  #begin(most: number): void {
+    if (this.level >= most) throw new EseError('JET_errTransTooDeep');
     if (this.level === 0) this.trxBegin0 = this.#transactions.nextTrx();
     this.#marks.push(this.versions.length);
     this.level++;
@@ -287,7 +292,7 @@ export class Session implements VersionOwner {
   /** Carries out `action` in a transaction of its own: committed when it returns, rolled back when it throws. */
   transaction<T>(action: () => T, options: CommitOptions = {}): T {
     const { level } = this;
-    this.begin();
+    this.#begin(INNER_LEVELS_MAX);
     let result: T;
     try {
       result = action();

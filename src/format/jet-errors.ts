@@ -173,6 +173,7 @@ export const JET_ERRORS = {
   JET_errOutOfDatabaseSpace: { code: -1012, text: 'the database has reached its size limit' },
   JET_errTooManyIndexes: { code: -1015, text: 'the table has too many indexes' },
   JET_errTooManyKeys: { code: -1016, text: 'the index has too many segments' },
+  JET_errRecordDeleted: { code: -1017, text: 'the record has been deleted' },
   JET_errReadVerifyFailure: { code: -1018, text: 'a checksum is wrong' },
   JET_errPageNotInitialized: { code: -1019, text: 'a page that should hold data is blank' },
   JET_errOutOfFileHandles: { code: -1020, text: 'too many open files' },

@@ -18,8 +18,8 @@ export interface RedoSession {
   readonly macros: Map<number, LogRecord[]>;
 }
 
-/** Levels that transactions can nest. */
-const LEVEL_MAX = 7;
+/** Levels that transactions can nest: seven of a caller, and those that the engine opens inside them. */
+const LEVEL_MAX = 10;
 
 export function newRedoSession(procid: number): RedoSession {
   return {
