@@ -9,7 +9,6 @@ import type { StoredValue } from '../format/record-encoder.js';
 import type { ReadLongValue } from '../format/value-reader.js';
 import { hasFlag, mayBeSeparated, type SecondaryIndex, type Table } from './table.js';
 import type { CommitOptions, Session } from './transactions.js';
-import { SessionTreeCursor } from './tree-cursor.js';
 import type { Reader } from './visible-node.js';
 
 /**
@@ -47,7 +46,7 @@ export function insertRow(
       if (column.coltyp === COLTYP.nil) continue;
       const isSet = changes.has(index);
       if (hasFlag(column, AUTO_COLUMN) && !isSet) {
-        encoder.setValue(index, { bytes: automaticValue(session, table, index) });
+        encoder.setValue(index, { bytes: automaticValue(table, index) });
       } else if (
         !isSet &&
         hasFlag(column, COLUMN_FLAG.notNull) &&
@@ -349,9 +348,9 @@ function separatedValues(table: Table, columns: Iterable<number>): Lid[] {
 
 // --- Automatic columns ---
 
-function automaticValue(session: Session, table: Table, index: number): Uint8Array {
+function automaticValue(table: Table, index: number): Uint8Array {
   const column = table.columnAt(index);
-  if (hasFlag(column, COLUMN_FLAG.autoIncrement)) return nextAutoIncrement(session, table, index);
+  if (hasFlag(column, COLUMN_FLAG.autoIncrement)) return nextAutoIncrement(table, index);
   if (hasFlag(column, COLUMN_FLAG.version)) return numberBytes(0n, coltypSize(column.coltyp));
   const value = table.layout.defaults[index];
   if (value === undefined) throw new EseError('JET_errNullInvalid', `column ${column.name} needs a default`);
@@ -370,9 +369,9 @@ function numberOf(bytes: Uint8Array): bigint {
 }
 
 /** One more than the largest number in the table, and than all that were given out (chapter 3.1.4). */
-function nextAutoIncrement(session: Session, table: Table, index: number): Uint8Array {
+function nextAutoIncrement(table: Table, index: number): Uint8Array {
   const size = coltypSize(table.columnAt(index).coltyp);
-  const last = table.autoIncrement ?? largestNumber(session, table, index);
+  const last = table.autoIncrement ?? largestNumber(table, index);
   const most = size === 8 ? 2n ** 63n - 1n : 2n ** 31n - 1n;
   if (last >= most) throw new EseError('JET_errOutOfAutoincrementValues');
   table.autoIncrement = last + 1n;
@@ -388,26 +387,32 @@ function noteAutoIncrement(table: Table, index: number): void {
   if (number > table.autoIncrement) table.autoIncrement = number;
 }
 
-/** Largest number of a column among all rows, those of other sessions too. */
-function largestNumber(session: Session, table: Table, index: number): bigint {
-  const { changes } = table.host.trees;
-  const cursor = new SessionTreeCursor({
-    pages: changes.context.pages,
-    versions: changes.transactions.versions,
-    dbid: changes.dbid,
-    tree: table.tree,
-    reader: session,
-  });
+/**
+ * Largest number of a column among all rows: those of other sessions too, and deleted ones, which a rollback brings
+ * back.
+ */
+function largestNumber(table: Table, index: number): bigint {
+  const { search, changes } = table.host.trees;
+  const [first] = table.definition.primaryIndex?.segments ?? [];
+  const isInOrder = first?.columnId === table.columnAt(index).columnId && !first.descending;
+  if (isInOrder) search.findEnd(table.tree);
+  else search.find(table.tree, NO_BYTES);
+  let page = search.leaf;
   let largest = 0n;
-  for (let on = cursor.first(); on; on = cursor.next()) {
-    const { data } = cursor;
-    locateColumns(table.layout, data, 0, data.length, table.values);
-    if (table.values.stored[index] !== STORED.plain) continue;
-    const start = table.values.starts[index] ?? 0;
-    const number = numberOf(data.subarray(start, table.values.ends[index] ?? start));
-    if (number > largest) largest = number;
+  for (;;) {
+    for (let line = 0; line < page.nodeCount; line++) {
+      page.readNode(line, search.node);
+      const { dataOffset, dataLength } = search.node;
+      locateColumns(table.layout, page.bytes, dataOffset, dataOffset + dataLength, table.values);
+      if (table.values.stored[index] !== STORED.plain) continue;
+      const number = numberOf(page.bytes.subarray(table.values.starts[index], table.values.ends[index]));
+      if (number > largest) largest = number;
+    }
+    // Numbers in the order of the tree: the last page that has rows has the largest.
+    const next = isInOrder && page.nodeCount === 0 ? page.pgnoPrev : isInOrder ? 0 : page.pgnoNext;
+    if (next === 0) return largest;
+    page = changes.context.pages.readPage(next);
   }
-  return largest;
 }
 
 function countUp(table: Table, index: number): void {
