@@ -156,7 +156,9 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
 
   function prepareTmp(next: NextGeneration): void {
     unlinkIfPresent(tmpPath);
-    let handle = reuseArchived(next.genCheckpoint) ?? createFilled(tmpPath);
+    const reused = reuseArchived(next.genCheckpoint);
+    let handle = reused ?? createFilled(tmpPath);
+    const isNew = reused === undefined && handle !== undefined;
     const isFromReserve = handle === undefined;
     handle ??= takeReserve();
     try {
@@ -165,6 +167,8 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
     } finally {
       handle.close();
     }
+    // Else a crash could leave neither this name nor that of the current log, which is about to change.
+    if (isNew) fs.syncDirectory(directory);
   }
 
   /** A rename that is durable before anything follows: two of them lost in the wrong order would lose a log. */
