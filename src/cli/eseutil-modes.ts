@@ -35,6 +35,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   ml: async () => (await import('./eseutil/dump-log.js')).dumpLogMode,
   mm: async () => (await import('./eseutil/dump-metadata.js')).dumpMetadataMode,
   ms: async () => (await import('./eseutil/dump-space.js')).dumpSpaceMode,
+  mc: async () => (await import('./eseutil/dump-space-category.js')).dumpSpaceCategoryMode,
   mn: async () => (await import('./eseutil/dump-nodes.js')).dumpNodesMode,
   mp: async () => (await import('./eseutil/dump-flush-map.js')).dumpFlushMapMode,
   page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,

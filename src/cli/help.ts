@@ -130,6 +130,10 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['   /r<hex>[-<hex>]', 'generations of the stream'],
         ['/mm <db>', 'catalog; /v columns and indexes, /t<table> one table'],
         ['/ms <db>', 'space; /v small trees too, /d[1|2] extents, /l leaks, /f<fields>, /csv, /t<table>'],
+        [
+          '/mc <db>',
+          'what each page is used for; /f follow every tree, /v one line a page, /p<n>[:<m>|:max]',
+        ],
         ['/mn <db>', 'nodes; /a deleted ones too, /t<table>'],
         ['/mp <file>', 'flush map (.jfm); /p<n> one of its pages'],
         ['/p<pgno>', 'with any modifier: one page (-1 header, 0 shadow); /k<key> /d<data> finds a node'],

@@ -424,6 +424,75 @@ describeWithCorpus('page dumps', () => {
   });
 });
 
+describeWithCorpus('/mc', () => {
+  test('counts the pages of each category', async () => {
+    const run = await eseutil(['-mc', testEdb, '-f']);
+    expect(run.exit).toBe(0);
+    const from = run.lines.indexOf('Pages 1-254');
+    expect(run.lines.slice(from + 2, from + 12)).toEqual([
+      'Category                                       Pages',
+      '====================================================',
+      'Available                                        209',
+      'Leaf                                              22',
+      'Root                                               7',
+      'Root+SmallSpace                                    2',
+      'Root+SpaceAE                                       7',
+      'Root+SpaceOE                                       7',
+      '----------------------------------------------------',
+      '                                                 254',
+    ]);
+  });
+
+  test('/v prints a line a page, /p chooses them', async () => {
+    const run = await eseutil(['-mc', testEdb, '-v', '-p1:4']);
+    const from = run.lines.indexOf('Pgno,Objid,Category');
+    expect(run.lines.slice(from + 1, from + 6)).toEqual([
+      '1,1,Root',
+      '2,1,Root+SpaceOE',
+      '3,1,Root+SpaceAE',
+      '4,2,Root',
+      '',
+    ]);
+    expect((await eseutilJson(['-mc', testEdb, '-p253:max'])).result).toEqual({
+      range: [253, 254],
+      counts: { Available: 2 },
+    });
+    expect(await eseutilJson(['-mc', testEdb, '-p7', '-v'])).toMatchObject({
+      mode: 'dumpSpaceCategory',
+      result: { range: [7, 7], pages: [{ pgno: 7, category: 'Root', objid: 4 }] },
+    });
+    for (const range of ['0', '-1', '9:3']) {
+      const wrong = await eseutil(['-mc', testEdb, `-p${range}`]);
+      expect(wrong.exit).toBe(1);
+      expect(wrong.stdout).toContain(`Usage Error: Invalid option '/p${range}'.`);
+    }
+    expect((await eseutil(['-mc', testEdb, '-p500'])).stdout).toContain(
+      'error -4001 (JET_errFileIOBeyondEOF, ',
+    );
+  });
+
+  test('the bar of categorization', async () => {
+    const run = await eseutil(['-mc', testEdb, '--progress=always']);
+    expect(run.lines).toContain('               Space Categorization Status (% complete)');
+    expect(run.lines).toContain(`          ${'.'.repeat(51)}`);
+  });
+
+  test('a tree that cannot be read leaves its pages undetermined, and ends with its error', async () => {
+    const file = join(folder, 'no-root.edb');
+    const bytes = readFileSync(testEdb);
+    // Page 7 is the root of an index; page 8 begins its owned extents.
+    bytes.fill(0, 9 * 4096, 10 * 4096);
+    writeFileSync(file, bytes);
+    const { exit, error, result } = await eseutilJson<{ counts: Record<string, number> }>([
+      '-mc',
+      file,
+      '-f',
+    ]);
+    expect([exit, error?.code]).toEqual([2, -1019]);
+    expect(result.counts.Available).toBeLessThan(209);
+  });
+});
+
 describeWithCorpus('/mn and /mp', () => {
   test('the nodes of a table, in key order', async () => {
     const { result, mode } = await eseutilJson<{ nodes: { key: string; deleted: boolean }[] }>([

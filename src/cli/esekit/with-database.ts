@@ -6,28 +6,23 @@ import { requireKind, sourceFile } from '../typed-path.js';
 import type { VerbContext } from '../verb.js';
 
 /** Opens `FILE` for reading and calls `use` with it; the reader's warnings are reported when that has ended. */
-export function withDatabase<T>(context: VerbContext, use: (reader: DatabaseReader, file: string) => T): T {
+export async function withDatabase<T>(
+  context: VerbContext,
+  use: (reader: DatabaseReader, file: string) => T | Promise<T>,
+): Promise<T> {
   const { host, options, warn } = context;
   const file = sourceFile(host, String(options.file ?? ''), 'source file');
   refuseLocked(host, file, options.shared === true, warn);
   requireKind(host, file, 'database');
   const endWatch = watchFile(host, file, warn);
   const reader = openDatabaseReader(host.fs, file);
-  const end = () => {
+  try {
+    return await use(reader, file);
+  } finally {
     for (const { name, message, pgno } of reader.warnings) {
       warn({ code: null, name, message, file, ...(pgno === undefined ? {} : { pgno }) });
     }
     reader.close();
     endWatch();
-  };
-  try {
-    const used = use(reader, file);
-    // A promise must settle before its database may be closed.
-    if (used instanceof Promise) return used.finally(end) as T;
-    end();
-    return used;
-  } catch (error) {
-    end();
-    throw error;
   }
 }

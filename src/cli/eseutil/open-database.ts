@@ -10,7 +10,10 @@ import { requireKind, sourceFile } from '../typed-path.js';
  * Opens the source of the command for reading and calls `use` with it. What the reader warns of is reported when
  * `use` has ended, since reading the catalog may add to it.
  */
-export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseReader, file: string) => T): T {
+export async function withDatabase<T>(
+  context: ModeContext,
+  use: (reader: DatabaseReader, file: string) => T | Promise<T>,
+): Promise<T> {
   const { host, command, warn } = context;
   const file = sourceFile(host, command.positional, 'source file');
   refuseLocked(host, file, command.long.has('shared'), warn);
@@ -28,7 +31,7 @@ export function withDatabase<T>(context: ModeContext, use: (reader: DatabaseRead
         },
       );
     }
-    return use(reader, file);
+    return await use(reader, file);
   } catch (error) {
     throw error instanceof EseError ? error.at({ file }) : error;
   } finally {
