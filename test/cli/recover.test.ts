@@ -240,11 +240,54 @@ describeWithCorpus('/r is refused before anything is opened', () => {
 
   test('what this version cannot do is not ignored', async () => {
     const { logs, system, databases } = secedit();
-    for (const extra of [['-p', 'a.edb'], ['-k', 'a.edb'], ['-e'], ['--until', '1,2,3']]) {
+    for (const extra of [['-p', 'a.edb'], ['-k', 'a.edb'], ['-e']]) {
       const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-d', databases, ...extra]);
       expect(run.exit).toBe(3);
       expect(run.stdout).toContain('error -1001 (JET_errFeatureNotAvailable, ');
       expect(readdirSync(databases)).toEqual([]);
     }
+  });
+
+  test.each(['1,2', '0,2,3', '1,2:3', '2026-02-31T00:00:00Z', '2026-01-31T12:00:00', 'yesterday'])(
+    '--until %s is no position and no time',
+    async (until) => {
+      const { logs, system, databases } = secedit();
+      const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-d', databases, '--until', until]);
+      expect(run.exit).toBe(1);
+      expect(run.stdout).toContain(`Usage Error: Invalid option '--until=${until}'.`);
+      expect(readdirSync(databases)).toEqual([]);
+    },
+  );
+});
+
+describeWithCorpus('/r --until', () => {
+  test.each(['(0x1,60,8)', '1:60:8', '00000001,0060,0008'])(
+    'stops at %s and keeps the logs',
+    async (until) => {
+      const { logs, system, databases } = secedit();
+      const before = contents(logs);
+      const argv = ['-r', 'edb', '-l', logs, '-s', system, '-d', databases];
+      const run = await eseutil([...argv, `--until=${until}`]);
+      expect(run.exit).toBe(0);
+      expect(run.stdout).toMatch(/\nStopped at: \(0x1,60,[0-9A-F]+\)\n/);
+      const kept = /\nThe logs from there on are kept in: (.+)\n/.exec(run.stdout)?.[1] ?? '';
+      expect(contents(kept)).toEqual(before);
+      const database = join(databases, 'secedit.sdb');
+      expect((await eseutil(['-mh', database])).lines).toContain('            State: Clean Shutdown');
+      expect((await eseutil(argv)).stdout).toContain('\nNothing to do: the log stream ended cleanly.\n');
+    },
+  );
+
+  test('stops at a time; a time behind the last record is no limit', async () => {
+    const early = secedit();
+    const argvOf = ({ logs, system, databases }: typeof early) => [
+      ...['-r', 'edb', '-l', logs, '-s', system, '-d', databases],
+    ];
+    const begun = await eseutil([...argvOf(early), '--until', '2000-01-01T00:00:00Z', '--dry-run']);
+    expect(begun.exit).toBe(0);
+    const late = secedit();
+    const run = await eseutil([...argvOf(late), '--until', '2100-01-01T00:00:00+02:00']);
+    expect(run.exit).toBe(0);
+    expect(run.stdout).not.toContain('Stopped at');
   });
 });

@@ -11,7 +11,7 @@ import {
 } from '../../maintenance/recovery-report.js';
 import type { DatabaseRelocation } from '../../recovery/database-map.js';
 import type { RecoveryEvent, RecoveryOptions, RecoveryResult } from '../../recovery/recover.js';
-import { decimalHex, hex } from '../classic-text.js';
+import { decimalHex, hex, lgposText } from '../classic-text.js';
 import {
   forcedPageSize,
   hasSwitch,
@@ -23,6 +23,7 @@ import {
 import type { ModeCommand } from '../slash-command.js';
 import { meantPath } from '../typed-path.js';
 import { MissingArgument } from '../usage-error.js';
+import { readUntil } from './until-option.js';
 
 const CURRENT_DIRECTORY = '<current directory>';
 /** The colon of a drive letter must not part the two names of `/n`. */
@@ -36,11 +37,13 @@ export const recoverMode: Mode = {
     const { command, host } = context;
     if (command.positional === null) throw new MissingArgument('logfile base name');
     refuseUnavailable(command);
+    const until = command.long.get('until');
+    const limit = typeof until === 'string' ? readUntil(until) : undefined;
     printParameters(context, command.positional);
     const { planRecovery, recover } = await import('../../recovery/recover.js');
     let failure: RecoveryResult | undefined;
     const isDryRun = command.long.has('dry-run');
-    const options = recoveryOptions(context, command.positional);
+    const options = { ...recoveryOptions(context, command.positional), until: limit };
     hintCheckpoint(context, options);
     const bar =
       isDryRun || hasSwitch(command, 'v') ? undefined : context.progress('Restore Status (% complete)');
@@ -78,8 +81,7 @@ function refuseUnavailable(command: ModeCommand): void {
     ['p', '/p (reclaim leaked space)'],
     ['e', '/e (begin a new log stream)'],
   ] as const;
-  const found = switches.find(([name]) => hasSwitch(command, name))?.[1];
-  const name = found ?? (command.long.has('until') ? '--until' : undefined);
+  const name = switches.find(([name]) => hasSwitch(command, name))?.[1];
   if (name === undefined) return;
   throw new EseError('JET_errFeatureNotAvailable', `${name} is not available in this version`);
 }
@@ -198,6 +200,8 @@ function finished(context: ModeContext, result: RecoveryResult): ModeOutcome {
     say(message);
     note({ code: null, name: 'DatabaseIgnored', message, file: database.path });
   }
+  if (report.stoppedAt !== null) say(`Stopped at: ${lgposText(report.stoppedAt)}`);
+  if (report.logsSaved !== null) say(`The logs from there on are kept in: ${report.logsSaved}`);
   if (result.stopError !== undefined) return { result: report, error: new EseError(result.stopError) };
   const warning = recoveryWarning(result);
   if (warning === undefined || report.planned) return { result: report };
