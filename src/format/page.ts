@@ -775,16 +775,19 @@ function isPrefixTooLong(page: Page, itag: number): boolean {
 }
 
 function tagsOverlap(page: Page): boolean {
-  const extents: { start: number; size: number }[] = [];
-  for (let itag = 0; itag < page.tagCount; itag++) {
-    const size = page.tagSize(itag);
-    if (size > 0) extents.push({ start: page.tagOffset(itag), size });
+  const count = page.tagCount;
+  // Where each tag begins and how long it is, in one number that sorts.
+  const extents = new Uint32Array(count);
+  for (let itag = 0; itag < count; itag++) {
+    extents[itag] = page.tagSize(itag) === 0 ? 0 : (page.tagOffset(itag) << 16) | page.tagSize(itag);
   }
-  extents.sort((a, b) => a.start - b.start);
+  extents.sort();
   let end = 0;
-  for (const { start, size } of extents) {
-    if (start < end) return true;
-    end = start + size;
+  for (let i = 0; i < count; i++) {
+    const extent = extents[i] as number;
+    const start = extent >>> 16;
+    if (extent !== 0 && start < end) return true;
+    end = Math.max(end, start + (extent & 0xffff));
   }
   return false;
 }
