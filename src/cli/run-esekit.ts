@@ -18,6 +18,9 @@ import type { Verb, VerbContext, VerbOptions, VerbOutcome } from './verb.js';
 const LOADERS: Readonly<Record<string, () => Promise<Verb>>> = {
   create: async () => (await import('./esekit/create.js')).createVerb,
   load: async () => (await import('./esekit/load.js')).loadVerb,
+  get: async () => (await import('./esekit/get.js')).getVerb,
+  scan: async () => (await import('./esekit/scan.js')).scanVerb,
+  stat: async () => (await import('./esekit/stat.js')).statVerb,
   verify: async () => (await import('./esekit/verify.js')).verifyVerb,
   'drill run': async () => (await import('./esekit/drill.js')).drillVerb,
   tables: async () => (await import('./esekit/tables.js')).tablesVerb,

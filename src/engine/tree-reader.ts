@@ -107,8 +107,8 @@ export function walkTree(source: PageSource, root: TreeRoot, visitor: TreeVisito
 }
 
 /**
- * A position in a tree that moves forward by key order along the leaves' sibling links. `page` and
- * `node` are valid while the cursor is on a node; flag-deleted nodes are passed over.
+ * A position in a tree that moves by key order along the leaves' sibling links. `page` and `node` are
+ * valid while the cursor is on a node; flag-deleted nodes are passed over.
  */
 export class TreeCursor {
   readonly node: NodeView = createNodeView();
@@ -131,16 +131,39 @@ export class TreeCursor {
 
   /** Moves to the first live node whose key is not smaller than `key`; `false` when there is none. */
   seek(key: Uint8Array): boolean {
+    this.line = this.descend(key) - 1;
+    return this.next();
+  }
+
+  /** Moves to the last live node whose key is smaller than `key`; `false` when there is none. */
+  seekBefore(key: Uint8Array): boolean {
+    this.line = this.descend(key);
+    return this.previous();
+  }
+
+  /** Moves to the last live node of the tree; `false` when there is none. */
+  last(): boolean {
+    this.line = this.descend(undefined);
+    return this.previous();
+  }
+
+  /**
+   * Goes to the leaf where `key` is or belongs, or to the last one; returns the line of its first node whose key is
+   * not smaller.
+   */
+  private descend(key: Uint8Array | undefined): number {
     this.leavesLeft = Math.max(1, this.source.lastPgno);
     let page = readTreePage(this.source, this.root.pgnoFdp, this.root);
     for (let depth = 0; !page.isLeaf; depth++) {
-      const line = this.childLine(page, key);
-      if (line >= page.nodeCount || depth >= DEPTH_MAX) {
+      const line = key === undefined ? page.nodeCount - 1 : this.childLine(page, key);
+      if (line < 0 || line >= page.nodeCount || depth >= DEPTH_MAX) {
         throw new EseError('JET_errBadParentPageLink', 'a search finds no child page', { pgno: page.pgno });
       }
       page.readNode(line, this.node);
       page = readTreePage(this.source, page.childPgno(this.node), this.root);
     }
+    this.current = page;
+    if (key === undefined) return page.nodeCount;
     let low = 0;
     let high = page.nodeCount;
     while (low < high) {
@@ -149,9 +172,7 @@ export class TreeCursor {
       if (page.compareKey(this.node, key) < 0) low = middle + 1;
       else high = middle;
     }
-    this.current = page;
-    this.line = low - 1;
-    return this.next();
+    return low;
   }
 
   /** First node of an internal page whose key is empty or greater than `key` (chapter 2.1.5). */
@@ -179,18 +200,40 @@ export class TreeCursor {
           this.line = page.nodeCount;
           return false;
         }
-        const left = page.pgno;
-        page = readTreePage(this.source, following, this.root);
-        if (!page.isLeaf || page.pgnoPrev !== left || --this.leavesLeft < 0) {
-          throw new EseError('JET_errBadPageLink', `the page does not link back to page ${left}`, {
-            pgno: following,
-          });
-        }
-        this.current = page;
+        page = this.sibling(page.pgno, following, 'pgnoPrev');
         this.line = 0;
       }
       page.readNode(this.line, this.node);
       if ((this.node.flags & NODE_FLAG.deleted) === 0) return true;
     }
+  }
+
+  /** Moves to the live node before; `false` at the begin. Throws `JET_errBadPageLink` when links disagree. */
+  previous(): boolean {
+    let page = this.page;
+    for (;;) {
+      this.line--;
+      while (this.line < 0) {
+        const preceding = page.pgnoPrev;
+        if (preceding === 0) {
+          this.line = -1;
+          return false;
+        }
+        page = this.sibling(page.pgno, preceding, 'pgnoNext');
+        this.line = page.nodeCount - 1;
+      }
+      page.readNode(this.line, this.node);
+      if ((this.node.flags & NODE_FLAG.deleted) === 0) return true;
+    }
+  }
+
+  /** Goes to a leaf beside, which must link back. */
+  private sibling(from: number, pgno: number, back: 'pgnoPrev' | 'pgnoNext'): Page {
+    const page = readTreePage(this.source, pgno, this.root);
+    if (!page.isLeaf || page[back] !== from || --this.leavesLeft < 0) {
+      throw new EseError('JET_errBadPageLink', `the page does not link back to page ${from}`, { pgno });
+    }
+    this.current = page;
+    return page;
   }
 }

@@ -58,6 +58,45 @@ export function databaseCommands<T>(parser: Argv<T>) {
           requiresArg: true,
         }),
     )
+    .command('get <file> <table> <key..>', 'one row by its primary key', (command) =>
+      command
+        .positional('file', { type: 'string', describe: 'database' })
+        .positional('table', { type: 'string', describe: 'its table' })
+        .positional('key', { type: 'string', describe: 'values of the primary key; NULL = none' })
+        .option('shared', SHARED),
+    )
+    .command('scan <file> <table>', 'rows in the order of an index, or a range of them', (command) =>
+      command
+        .positional('file', { type: 'string', describe: 'database' })
+        .positional('table', { type: 'string', describe: 'its table' })
+        .option('index', {
+          type: 'string',
+          describe: 'an index other than the primary one',
+          requiresArg: true,
+        })
+        .option('from', {
+          type: 'string',
+          describe: 'first value of the index; again for its further segments',
+          requiresArg: true,
+        })
+        .option('to', {
+          type: 'string',
+          describe: 'last value, which belongs to the range',
+          requiresArg: true,
+        })
+        .option('reverse', { type: 'boolean', describe: 'from the end to the begin' })
+        .option('limit', { type: 'number', describe: 'most rows', requiresArg: true })
+        .option('format', {
+          choices: ['csv', 'jsonl', 'canonical'] as const,
+          default: 'jsonl',
+          describe: 'form of the rows, as of export',
+          requiresArg: true,
+        })
+        .option('shared', SHARED),
+    )
+    .command('stat <file>', 'rows, trees, pages and space', (command) =>
+      command.positional('file', { type: 'string', describe: 'database' }).option('shared', SHARED),
+    )
     .command('verify <file>', 'hold a database against the journal of its load', (command) =>
       command
         .positional('file', { type: 'string', describe: 'database' })
