@@ -164,9 +164,9 @@ function judgeValue(column: ColumnDefinition, value: ColumnValue, theirs: string
     case COLTYP.unsignedLongLong:
       return isSameInstant(filetime(value as bigint), theirs) ? 'FILETIME guessed' : undefined;
     case COLTYP.ieeeDouble:
-      return (value as number).toFixed(6) === theirs ? 'equal' : undefined;
+      return isRounded(value as number, theirs) ? 'equal' : undefined;
     case COLTYP.ieeeSingle:
-      if ((value as number).toFixed(6) === theirs) return 'equal';
+      if (isRounded(value as number, theirs)) return 'equal';
       return theirs === '0.000000' ? 'single shown as zero' : undefined;
     case COLTYP.dateTime:
       return judgeDate(value as Date | number, theirs);
@@ -178,6 +178,11 @@ function judgeValue(column: ColumnDefinition, value: ColumnValue, theirs: string
     default:
       return value instanceof Uint8Array ? judgeBinary(value, theirs) : undefined;
   }
+}
+
+/** Whether a number is printed with six digits behind the point; a tie may go either way. */
+function isRounded(value: number, theirs: string): boolean {
+  return /^-?\d+\.\d{6}$/.test(theirs) && Math.abs(value - Number(theirs)) <= 0.500001e-6;
 }
 
 const MS_PER_DAY = 86_400_000;
