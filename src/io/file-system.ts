@@ -49,6 +49,8 @@ export interface FileStat {
   readonly isDirectory: boolean;
   /** Equal for two paths exactly when they name the same file. */
   readonly identity: string;
+  /** Equal for two paths exactly when they lie on one volume, so that a rename leads from one to the other. */
+  readonly volume: string;
 }
 
 /** An open file. Offsets and lengths are bytes. */

@@ -150,6 +150,7 @@ function stat(path: string): FileStat {
       size: Number(found.size),
       isDirectory: found.isDirectory(),
       identity: `${found.dev}:${found.ino}`,
+      volume: String(found.dev),
     };
   });
 }

@@ -356,6 +356,7 @@ function makeDisk(state: DiskState, options: SimulatedDiskOptions): SimulatedDis
         size: node.kind === 'file' ? node.file.now.size : 0,
         isDirectory: node.kind === 'directory',
         identity: String(node.id),
+        volume: '0',
       };
     },
     exists(path) {

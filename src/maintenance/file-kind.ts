@@ -1,6 +1,8 @@
 /** What kind of ESE file a file is, by its contents (format specification, chapter 1.2.3). */
 
+import { readHeaderElection } from '../engine/database-reader.js';
 import {
+  type DatabaseHeader,
   electHeader,
   FILE_TYPE,
   FILE_TYPE_OFFSET,
@@ -26,6 +28,21 @@ export const FILE_KIND_NAMES: Readonly<Record<FileKind, string>> = {
   flushMap: 'a flush map',
   unknown: 'a file of another kind',
 };
+
+/**
+ * The header of a file that looks like a database, damaged ones included; undefined for everything else.
+ *
+ * @throws EseError those of the file system
+ */
+export function readHeaderOf(fs: FileSystem, file: string): DatabaseHeader | undefined {
+  const handle = fs.open(file, 'read');
+  try {
+    const { header } = readHeaderElection(handle);
+    return header?.magic === HEADER_MAGIC ? header : undefined;
+  } finally {
+    handle.close();
+  }
+}
 
 /**
  * Looks at the start of a file, whatever its name. Damaged files are recognised as long as the magic number of a

@@ -1,5 +1,4 @@
 import {
-  CATALOG_TYPE,
   OBJID_CATALOG,
   OBJID_CATALOG_NAME_INDEX,
   OBJID_CATALOG_ROOT_OBJECTS_INDEX,
@@ -284,10 +283,3 @@ function catalogEntries(layout: RecordLayout, records: readonly Uint8Array[]): C
 function noLongValues(): never {
   throw new EseError('JET_errCatalogCorrupted', 'a catalog row has a long value');
 }
-
-/** Types of the rows about trees; each of these trees is in the list of objects. */
-export const OBJECT_TYPES: readonly number[] = [
-  CATALOG_TYPE.table,
-  CATALOG_TYPE.index,
-  CATALOG_TYPE.longValue,
-];

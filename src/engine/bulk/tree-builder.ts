@@ -19,6 +19,7 @@ const BRANCH_PAGES = 2;
 /** Levels of the deepest tree: with the longest keys a page of 2 KiB points to three. */
 const LEVELS_MAX = 24;
 const TAG_BYTES = 4;
+const LOOP_BYTES = 48;
 
 /** A tree to be made. */
 export interface TreeShape {
@@ -130,8 +131,8 @@ export class BulkWriter {
     const dataLength = end - start;
     const at = this.#reserve(keyLength, dataLength);
     const { bytes } = this.kernel;
-    bytes.set(key.length === keyLength ? key : key.subarray(0, keyLength), at);
-    bytes.set(data.subarray(start, end), at + keyLength);
+    copyBytes(bytes, at, key, 0, keyLength);
+    copyBytes(bytes, at + keyLength, data, start, end);
     this.#settle();
   }
 
@@ -290,4 +291,13 @@ export class BulkWriter {
 
 function levelFlags(depth: number): number {
   return depth === 0 ? PAGE_FLAG.leaf : depth === 1 ? PAGE_FLAG.parentOfLeaf : 0;
+}
+
+/** Copies `from[start..end)`; short pieces byte by byte, which is faster than making a view of them. */
+function copyBytes(to: Uint8Array, at: number, from: Uint8Array, start: number, end: number): void {
+  if (end - start < LOOP_BYTES) {
+    for (let i = start; i < end; i++) to[at + i - start] = from[i] as number;
+  } else {
+    to.set(from.subarray(start, end), at);
+  }
 }

@@ -63,6 +63,7 @@ export class TreeRegion {
   #primaryPages = 0;
   #pgnoOe = 0;
   #built: BuiltTree | undefined;
+  #autoIncrement: bigint | undefined;
 
   constructor(writer: BulkWriter, allocator: PageAllocator, options: RegionOptions, pgnoParent: number) {
     this.#writer = writer;
@@ -114,8 +115,13 @@ export class TreeRegion {
     return new TreeRegion(this.#writer, this.#allocator, options, this.pgnoRoot);
   }
 
-  /** Says what belongs to the tree: writes its root, and its space trees if it has any. */
-  close(): void {
+  /**
+   * Says what belongs to the tree: writes its root, and its space trees if it has any.
+   *
+   * @param autoIncrement the maximum that the root keeps, if it is another one than at the beginning
+   */
+  close(autoIncrement = this.#options.autoIncrement): void {
+    this.#autoIncrement = autoIncrement;
     const built = this.#built;
     if (built === undefined) throw new Error('the tree is not finished');
     const { pages } = this.#options;
@@ -151,7 +157,7 @@ export class TreeRegion {
   }
 
   #putRoot(root: Page, cpg: number, pgnoOe: number, availableBitmap: number): void {
-    const { roleFlags, autoIncrement } = this.#options;
+    const { roleFlags } = this.#options;
     const header = encodeSpaceHeader({
       cpg,
       pgnoParent: this.#pgnoParent,
@@ -159,7 +165,7 @@ export class TreeRegion {
       availableBitmap,
       pgnoOe,
     });
-    putRoot(this.#writer, root, header, autoIncrement);
+    putRoot(this.#writer, root, header, this.#autoIncrement);
   }
 }
 

@@ -1,0 +1,366 @@
+/**
+ * Offline defragmentation, `/d` (format specification, chapters 7.3 and 6.4). All that is alive in a database is
+ * copied into a new one, that is verified, and takes the place of the old one at the very end: until then the old
+ * one is read only, and whatever happens leaves it as it is.
+ */
+
+import { basename, dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { type DatabaseReader, openDatabaseReader } from '../engine/database-reader.js';
+import { BASE_PAGES, DATABASE_STATE, FILE_TYPE } from '../format/database-header.js';
+import { EseError } from '../format/ese-error.js';
+import { logtimeOf } from '../format/logtime.js';
+import { newSignature } from '../format/signature.js';
+import type { Environment } from '../io/environment.js';
+import { openExclusive } from '../io/exclusive-file.js';
+import type { FileHandle, FileSystem, LockRole } from '../io/file-system.js';
+import { removeTemporaries, replaceFile } from '../io/replace-file.js';
+import type { JobOptions, Progress } from '../workers/pool.js';
+import { type CopyReport, copyDatabase } from './defrag/copy-database.js';
+import {
+  discard,
+  installDatabase,
+  type MoveEvents,
+  takeBack,
+  waitingPath,
+  writeHeader,
+} from './defrag/install.js';
+import { finishedHeader, installedHeader, type NewIdentity, unfinishedHeader } from './defrag/new-header.js';
+import { readHeaderOf } from './file-kind.js';
+import { checkIntegrity } from './integrity.js';
+import { type Finding, type SignatureReport, signatureReport } from './report-values.js';
+import { dumpSpace } from './space.js';
+
+export interface DefragOptions extends JobOptions {
+  /** Where the new database is made. Default: `TEMPDFRG.EDB` beside the old one. */
+  readonly temp?: string | undefined;
+  /** Where the old database is kept; it must not exist yet. Default: it is not. */
+  readonly backup?: string | undefined;
+  /** The new database stays at `temp`, and the old one where it is. */
+  readonly preserveTemp?: boolean;
+  /** Leave out the look at the free space of the volume. */
+  readonly skipSpaceCheck?: boolean;
+  /** Numbers of trees, columns and long values stay as they are. */
+  readonly keepsIds?: boolean;
+  /** Whom locks name. Default: `eseutil`. */
+  readonly role?: LockRole;
+  /** Told of each move at the end. */
+  readonly moves?: MoveEvents | undefined;
+  /** Told what is known of the run, before a failure is thrown. */
+  readonly onFailure?: ((report: DefragReport) => void) | undefined;
+}
+
+/** The JSON form of a defragmentation. */
+export interface DefragReport {
+  readonly installed: boolean;
+  /** The new database, where it stayed by itself. */
+  readonly temp: string | null;
+  readonly backup: string | null;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** The engine's own tables are not counted. */
+  readonly tables: number;
+  readonly records: number;
+  readonly longValues: number;
+  readonly orphansDropped: number;
+  readonly signDbBefore: SignatureReport;
+  readonly signDbAfter: SignatureReport;
+  readonly spaceNeededBytes: number;
+  readonly spaceFreeBytes: number;
+  readonly findings: readonly Finding[];
+}
+
+type Draft = { -readonly [K in keyof DefragReport]: DefragReport[K] };
+
+/** Space that is asked for, by the size of what is alive (chapter 6.4, R4). */
+const SPACE_FACTOR = 1.1;
+/** Temporary names of the original, which may be overwritten (chapter 6.4, R10). */
+const TEMPORARY_NAME = /^TEMP.*\d+\.EDB$/i;
+const TEMPORARY_DEFAULT = 'TEMPDFRG.EDB';
+const YIELD_MS = 16;
+/** Parts of the progress: copying, then reading the result again. */
+const COPY_PART = 3;
+const VERIFY_PART = 1;
+/** FILETIME of 1970, in units of 100 ns. */
+const FILETIME_EPOCH = 116_444_736_000_000_000n;
+
+const NO_EVENTS: MoveEvents = { moving: () => {}, moved: () => {} };
+
+/**
+ * Defragments a database.
+ *
+ * @throws EseError JET_errDatabaseDirtyShutdown for one that was not shut down cleanly, JET_errDiskFull when the
+ *   volume has not the space, JET_errInvalidDatabase when two of the paths are one, JET_errFileAlreadyExists when
+ *   something lies at `temp` or `backup`, the error of the first damaged page, and the signal's reason. The old
+ *   database is untouched then.
+ */
+export async function defragment(
+  environment: Environment,
+  source: string,
+  options: DefragOptions = {},
+): Promise<DefragReport> {
+  const { fs } = environment;
+  const temp = options.temp ?? join(dirname(source), TEMPORARY_DEFAULT);
+  const { backup } = options;
+  options.signal?.throwIfAborted();
+  const lock = fs.lock(source, { role: options.role ?? 'eseutil' });
+  try {
+    if (backup !== undefined) takeBack(fs, source, backup);
+    const reader = openDatabaseReader(fs, source);
+    try {
+      checkSource(reader);
+      checkPaths(fs, source, temp, backup);
+      return await run({ environment, reader, source, temp, options });
+    } finally {
+      reader.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+function checkSource({ header, path }: DatabaseReader): void {
+  if (header.state === DATABASE_STATE.cleanShutdown) return;
+  throw new EseError(
+    'JET_errDatabaseDirtyShutdown',
+    'only a database that was shut down cleanly can be defragmented',
+    { file: path },
+  );
+}
+
+/** Refuses paths that name one file twice, and files that nobody allowed to replace. */
+function checkPaths(fs: FileSystem, source: string, temp: string, backup: string | undefined): void {
+  const identity = (path: string): string | undefined =>
+    fs.exists(path) ? fs.stat(path).identity : undefined;
+  const own = identity(source);
+  if (identity(temp) === own) {
+    throw new EseError('JET_errInvalidDatabase', 'the temporary database must be another file', {
+      file: temp,
+    });
+  }
+  if (backup !== undefined) {
+    if (identity(backup) === own || backup === temp) {
+      throw new EseError('JET_errInvalidDatabase', 'the backup must be another file', { file: backup });
+    }
+    if (fs.exists(backup)) throw new EseError('JET_errFileAlreadyExists', undefined, { file: backup });
+  }
+  if (fs.exists(temp) && !mayReplace(fs, temp)) {
+    throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
+  }
+  // An interrupted run may have left a finished database there.
+  const waiting = waitingPath(source);
+  if (fs.exists(waiting) && fs.stat(waiting).size > 0 && readHeaderOf(fs, waiting) === undefined) {
+    throw new EseError('JET_errFileAlreadyExists', 'the new database is to wait there for its place', {
+      file: waiting,
+    });
+  }
+}
+
+/** What lies at the temporary path is left from an interrupted run, or has the name of such a thing. */
+function mayReplace(fs: FileSystem, temp: string): boolean {
+  const found = fs.stat(temp);
+  if (found.isDirectory) return false;
+  if (TEMPORARY_NAME.test(basename(temp)) || found.size === 0) return true;
+  return readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase;
+}
+
+interface Run {
+  readonly environment: Environment;
+  readonly reader: DatabaseReader;
+  readonly source: string;
+  readonly temp: string;
+  readonly options: DefragOptions;
+}
+
+async function run({ environment, reader, source, temp, options }: Run): Promise<DefragReport> {
+  const { fs, clock, random } = environment;
+  const { backup, signal, onProgress } = options;
+  const nowMs = clock.now();
+  const now = logtimeOf(nowMs);
+  const identity: NewIdentity = {
+    signDb: newSignature(random.uint32(), now),
+    signDbHdrFlush: newSignature(random.uint32(), now),
+    now,
+  };
+  const { header, pageSize } = reader;
+  const space = spaceOf(reader);
+  const report: Draft = {
+    installed: false,
+    temp: null,
+    backup: null,
+    bytesBefore: fs.stat(source).size,
+    bytesAfter: 0,
+    tables: 0,
+    records: 0,
+    longValues: 0,
+    orphansDropped: 0,
+    signDbBefore: signatureReport(header.signDb),
+    signDbAfter: signatureReport(identity.signDb),
+    spaceNeededBytes: Math.ceil((space.usedPages + space.reservedPages) * pageSize * SPACE_FACTOR),
+    spaceFreeBytes: fs.freeBytes(temp),
+    findings: space.findings,
+  };
+  let isMade = false;
+  try {
+    if (options.skipSpaceCheck !== true) checkSpace(report, temp);
+    removeTemporaries(fs, temp);
+    discard(fs, waitingPath(source), source);
+    isMade = true;
+    replaceFile(environment, temp, twice(unfinishedHeader(header, pageSize, identity)));
+    const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
+    let copied: CopyReport;
+    let finished: Uint8Array;
+    try {
+      copied = await copyInto(reader, source, target, {
+        fs,
+        keepsIds: options.keepsIds ?? false,
+        placedAt: filetime(nowMs),
+        signal,
+        progress: partOf(onProgress, 0, COPY_PART, space.usedPages),
+      });
+      target.sync();
+      finished = finishedHeader(header, pageSize, identity, copied.built);
+      target.writeAt(twice(finished), 0);
+      target.sync();
+      report.bytesAfter = target.size();
+    } finally {
+      target.close();
+    }
+    const { tables, records, longValues, orphansDropped, findings } = copied;
+    Object.assign(report, {
+      tables,
+      records,
+      longValues,
+      orphansDropped,
+      findings: [...report.findings, ...findings],
+    });
+    await verify(environment, temp, options);
+    onProgress?.(COPY_PART + VERIFY_PART, COPY_PART + VERIFY_PART);
+    fs.syncDirectory(dirname(temp));
+    const installed = twice(installedHeader(finished));
+    if (options.preserveTemp === true) {
+      writeHeader(fs, temp, installed);
+      return { ...report, temp };
+    }
+    reader.close();
+    installDatabase(fs, temp, source, backup, installed, options.moves ?? NO_EVENTS);
+    return { ...report, installed: true, backup: backup ?? null };
+  } catch (error) {
+    if (isMade) discard(fs, temp, source);
+    options.onFailure?.(report);
+    throw error;
+  }
+}
+
+function twice(header: Uint8Array): Uint8Array {
+  const both = new Uint8Array(2 * header.length);
+  both.set(header);
+  both.set(header, header.length);
+  return both;
+}
+
+function filetime(ms: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, FILETIME_EPOCH + BigInt(Math.trunc(ms)) * 10_000n, true);
+  return bytes;
+}
+
+/** Progress of a part of the work, in units of its own. */
+function partOf(
+  onProgress: Progress | undefined,
+  before: number,
+  part: number,
+  units: number,
+): (done: number) => void {
+  const whole = COPY_PART + VERIFY_PART;
+  const total = Math.max(1, units);
+  return (done) => onProgress?.(before * total + part * Math.min(done, total), whole * total);
+}
+
+interface CopyIntoOptions {
+  readonly fs: FileSystem;
+  readonly keepsIds: boolean;
+  readonly placedAt: Uint8Array;
+  readonly signal: AbortSignal | undefined;
+  readonly progress: (pages: number) => void;
+}
+
+async function copyInto(
+  reader: DatabaseReader,
+  source: string,
+  target: FileHandle,
+  { fs, keepsIds, placedAt, signal, progress }: CopyIntoOptions,
+): Promise<CopyReport> {
+  const file = fs.open(source, 'read');
+  try {
+    const steps = copyDatabase(reader, file, target, { keepsIds, placedAt });
+    let yieldedAt = performance.now();
+    for (let pages = 0; ; pages++) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      if (performance.now() - yieldedAt < YIELD_MS) continue;
+      progress(pages);
+      await setImmediate();
+      signal?.throwIfAborted();
+      yieldedAt = performance.now();
+    }
+  } catch (error) {
+    throw error instanceof EseError ? error.at({ file: source }) : error;
+  } finally {
+    file.close();
+  }
+}
+
+interface SpaceInUse {
+  /** Pages that hold something, or belong to a space tree. */
+  readonly usedPages: number;
+  /** Pages that tables and the catalog get at least, beyond what they use. */
+  readonly reservedPages: number;
+  readonly findings: readonly Finding[];
+}
+
+/** What is in use in a database, and the findings of looking. */
+function spaceOf(reader: DatabaseReader): SpaceInUse {
+  const { trees, ownedPages, availablePages } = dumpSpace(reader);
+  const findings = trees.flatMap(({ name, objid, error }): Finding[] => {
+    if (error === undefined) return [];
+    const message = `the space of ${name} cannot be read and is made anew: ${error.message}`;
+    return [{ code: 'SPACE_HEADER', severity: 'warning', message, objid, object: name }];
+  });
+  // Where it is not known how much is used, all of it is.
+  const usedPages = findings.length > 0 ? reader.source.lastPgno : ownedPages - availablePages;
+  const used = new Map(trees.map((tree) => [tree.objid, tree.ownedPages - tree.availablePages]));
+  const reservedPages = reader
+    .tables()
+    .reduce((sum, { objid, pages }) => sum + Math.max(0, pages - (used.get(objid) ?? 0)), BASE_PAGES);
+  return { usedPages: Math.max(1, usedPages), reservedPages, findings };
+}
+
+function checkSpace({ spaceNeededBytes, spaceFreeBytes, bytesBefore }: DefragReport, temp: string): void {
+  if (spaceFreeBytes >= spaceNeededBytes) return;
+  throw new EseError(
+    'JET_errDiskFull',
+    `the volume has ${spaceFreeBytes} bytes free; ${spaceNeededBytes} are needed, 110 % of what is in use or reserved (110 % of the file are ${Math.ceil(bytesBefore * SPACE_FACTOR)})`,
+    { file: temp },
+  );
+}
+
+/** Reads the new database again and checks its structure; what is wrong in it was wrong in the old one. */
+async function verify(
+  environment: Environment,
+  temp: string,
+  { workers, signal, onProgress }: DefragOptions,
+): Promise<void> {
+  const { report, error } = await checkIntegrity(environment, temp, {
+    workers,
+    signal,
+    comparesIndexes: false,
+    onProgress: (done, total) => partOf(onProgress, COPY_PART, VERIFY_PART, total)(done),
+  });
+  if (error === undefined) return;
+  const first = report.findings.find(({ severity }) => severity === 'error');
+  throw new EseError(
+    error.name,
+    `the copy is not sound (${first?.code ?? 'unknown'}: ${first?.message ?? error.detail}), so the database is damaged; repair it first (/p)`,
+  );
+}

@@ -1,0 +1,320 @@
+import type { LeafScan } from '../../engine/bulk/leaf-scan.js';
+import type { BuiltTree, BulkWriter } from '../../engine/bulk/tree-builder.js';
+import type { TreeRegion } from '../../engine/bulk/tree-region.js';
+import type { TreeRoot } from '../../engine/tree-reader.js';
+import { createByteWriter } from '../../format/byte-writer.js';
+import { COLUMN_FLAG, type ColumnDefinition, fixedColumnSize, isFixedColumn } from '../../format/column.js';
+import { EseError } from '../../format/ese-error.js';
+import {
+  type Lid,
+  LONG_VALUE_ROOT,
+  longValueKey,
+  REFERENCES_PARTIALLY_DELETED,
+  readLongValueKey,
+} from '../../format/long-value.js';
+import { createNodeView, NODE_FLAG, PAGE_FLAG, type Page, SMALL_PAGE_MAX } from '../../format/page.js';
+import { type ColumnIds, createRecordRewriter } from './column-ids.js';
+import { LongValueIds } from './long-value-ids.js';
+import { createRecordAreas, locateAreas, taggedFormat, visitLids } from './record-scan.js';
+
+/** Copying the trees of a table, node by node in their order (format specification, chapter 7.3). */
+
+/** Where nodes come from, and where they go. */
+export interface TreeCopy {
+  readonly scan: LeafScan;
+  readonly writer: BulkWriter;
+}
+
+/** A step of the work: one leaf of the source was read. Between two of them others may run. */
+export type Steps<T> = Generator<void, T, undefined>;
+
+/** What is to be changed in the records of a table. */
+export interface RecordChanges {
+  /** Long values that the records refer to; undefined where the table has none. */
+  readonly longValues: LongValueIds | undefined;
+  /** New column ids, where columns are left out. */
+  readonly columns: ColumnIds | undefined;
+  /** Columns whose value 0 deletes the record. */
+  readonly deleteOnZero: readonly ColumnDefinition[];
+  /** A column whose highest value is to be found. */
+  readonly autoIncrement: ColumnDefinition | undefined;
+}
+
+/** What copying the records found. */
+export interface CopiedRecords {
+  readonly records: number;
+  /** Keys of the records that were left out, as text of one byte a character; undefined where there are none. */
+  readonly skipped: ReadonlySet<string> | undefined;
+  readonly autoIncrementMax: bigint;
+}
+
+/** Columns of a table whose value 0 deletes the record. */
+export function deleteOnZeroColumns(columns: readonly ColumnDefinition[]): readonly ColumnDefinition[] {
+  return columns.filter(
+    ({ flags, columnId }) => (flags & COLUMN_FLAG.deleteOnZero) !== 0 && isFixedColumn(columnId),
+  );
+}
+
+/** Calls `visit` for each live node of a tree, in order; the node view is reused. */
+export function* liveNodes(
+  scan: LeafScan,
+  root: TreeRoot,
+  visit: (page: Page, node: ReturnType<typeof createNodeView>) => void,
+): Steps<void> {
+  const node = createNodeView();
+  for (const page of scan.leaves(root)) {
+    if ((page.flags & PAGE_FLAG.newRecord) === 0) {
+      throw new EseError('JET_errInvalidDatabaseVersion', 'records of an obsolete format are not read', {
+        pgno: page.pgno,
+      });
+    }
+    const { nodeCount } = page;
+    for (let line = 0; line < nodeCount; line++) {
+      page.readNode(line, node);
+      if ((node.flags & NODE_FLAG.deleted) !== 0) continue;
+      try {
+        visit(page, node);
+      } catch (error) {
+        throw error instanceof EseError ? error.at({ pgno: page.pgno }) : error;
+      }
+    }
+    yield;
+  }
+}
+
+/** Counts the references of a table's records to its long values. */
+export function* countLongValues(
+  { scan, writer }: TreeCopy,
+  table: TreeRoot,
+  deleteOnZero: readonly ColumnDefinition[],
+  keepsIds: boolean,
+): Steps<LongValueIds> {
+  const ids = new LongValueIds(keepsIds);
+  const format = taggedFormat(writer.pageSize > SMALL_PAGE_MAX);
+  const areas = createRecordAreas();
+  let bytes: Uint8Array;
+  const count = (at: number, length: number): void => ids.count(bytes, at, length);
+  yield* liveNodes(scan, table, (page, { dataOffset, dataLength }) => {
+    bytes = page.bytes;
+    const end = dataOffset + dataLength;
+    locateAreas(bytes, dataOffset, end, format, areas);
+    if (isDeletedByZero(bytes, dataOffset, areas, deleteOnZero)) return;
+    visitLids(bytes, end, areas, format, count);
+  });
+  ids.seal();
+  return ids;
+}
+
+function isDeletedByZero(
+  bytes: Uint8Array,
+  start: number,
+  { fidFixedLast, bitmap }: ReturnType<typeof createRecordAreas>,
+  columns: readonly ColumnDefinition[],
+): boolean {
+  for (const column of columns) {
+    const { columnId, fixedOffset } = column;
+    const bit = columnId - 1;
+    const isStored =
+      columnId <= fidFixedLast && (((bytes[bitmap + (bit >> 3)] as number) >> (bit & 7)) & 1) === 0;
+    const end = start + fixedOffset + fixedColumnSize(column);
+    if (isStored && end <= bitmap && bytes.subarray(start + fixedOffset, end).every((byte) => byte === 0)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** Copies the records of a table. */
+export function* copyRecords(
+  { scan, writer }: TreeCopy,
+  table: TreeRoot,
+  into: TreeRegion,
+  changes: RecordChanges,
+): Steps<CopiedRecords> {
+  const { longValues, columns, deleteOnZero, autoIncrement } = changes;
+  const memory = writer.kernel.bytes;
+  const format = taggedFormat(writer.pageSize > SMALL_PAGE_MAX);
+  const areas = createRecordAreas();
+  const rewriter = columns === undefined ? undefined : createRecordRewriter(columns, format);
+  const rewritten = createByteWriter(writer.pageSize);
+  const record = new Uint8Array(writer.pageSize);
+  const key = new Uint8Array(writer.pageSize);
+  const readsRecords = longValues !== undefined || deleteOnZero.length > 0 || autoIncrement !== undefined;
+  let target = memory;
+  const translate = (at: number, length: number): void => longValues?.translate(target, at, length);
+  let skipped: Set<string> | undefined;
+  let autoIncrementMax = 0n;
+
+  into.begin();
+  yield* liveNodes(scan, table, (page, node) => {
+    const { bytes } = page;
+    const { prefixLength, suffixOffset, suffixLength, dataOffset, dataLength } = node;
+    const end = dataOffset + dataLength;
+    if (readsRecords) {
+      locateAreas(bytes, dataOffset, end, format, areas);
+      if (isDeletedByZero(bytes, dataOffset, areas, deleteOnZero)) {
+        skipped ??= new Set();
+        skipped.add(Buffer.from(page.key(node)).toString('latin1'));
+        return;
+      }
+      if (autoIncrement !== undefined) {
+        const value = integerOf(bytes, dataOffset, areas.bitmap, areas.fidFixedLast, autoIncrement);
+        if (value > autoIncrementMax) autoIncrementMax = value;
+      }
+    }
+    if (rewriter === undefined) {
+      const base = bytes.byteOffset - memory.byteOffset;
+      const prefix = prefixLength === 0 ? 0 : base + page.tagOffset(0);
+      const at = writer.addNode(prefix, prefixLength, base + suffixOffset, suffixLength, dataLength);
+      if (longValues === undefined) return;
+      target = memory;
+      shiftAreas(areas, at - dataOffset);
+      visitLids(memory, at + dataLength, areas, format, translate);
+      return;
+    }
+    record.set(bytes.subarray(dataOffset, end));
+    if (longValues !== undefined) {
+      target = record;
+      shiftAreas(areas, -dataOffset);
+      visitLids(record, dataLength, areas, format, translate);
+    }
+    rewritten.length = 0;
+    rewriter.append(record, 0, dataLength, rewritten);
+    writer.add(key, page.copyKey(node, key), rewritten.bytes, 0, rewritten.length);
+  });
+  const { nodes } = into.finishTree();
+  return { records: nodes, skipped, autoIncrementMax };
+}
+
+function shiftAreas(areas: ReturnType<typeof createRecordAreas>, by: number): void {
+  areas.bitmap += by;
+  areas.variable += by;
+  areas.tagged += by;
+}
+
+/** The value of a fixed column as an unsigned number; 0 where it is not stored. */
+function integerOf(
+  bytes: Uint8Array,
+  start: number,
+  bitmap: number,
+  fidFixedLast: number,
+  column: ColumnDefinition,
+): bigint {
+  const from = start + column.fixedOffset;
+  const size = fixedColumnSize(column);
+  if (column.columnId > fidFixedLast || from + size > bitmap) return 0n;
+  let value = 0n;
+  for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[from + i] as number);
+  return value;
+}
+
+/**
+ * Copies the entries of a secondary index in their order: keys stay, and bookmarks are keys of records, which
+ * stay too, so that nothing needs to be computed (chapter 7.3.3).
+ */
+export function* copyIndex(
+  { scan, writer }: TreeCopy,
+  index: TreeRoot,
+  into: TreeRegion,
+  skipped: ReadonlySet<string> | undefined,
+): Steps<BuiltTree> {
+  const memory = writer.kernel.bytes;
+  into.begin();
+  yield* liveNodes(scan, index, (page, node) => {
+    const { bytes } = page;
+    const { prefixLength, suffixOffset, suffixLength, dataOffset, dataLength } = node;
+    if (skipped !== undefined) {
+      const bookmark = bytes.subarray(dataOffset, dataOffset + dataLength);
+      if (skipped.has(Buffer.from(bookmark).toString('latin1'))) return;
+    }
+    const base = bytes.byteOffset - memory.byteOffset;
+    const prefix = prefixLength === 0 ? 0 : base + page.tagOffset(0);
+    writer.addNode(prefix, prefixLength, base + suffixOffset, suffixLength, dataLength);
+  });
+  return into.finishTree();
+}
+
+/** What copying the long values found. */
+export interface CopiedLongValues {
+  readonly longValues: number;
+  /** Those that no record refers to: they are left out. */
+  readonly orphans: number;
+}
+
+/**
+ * Copies the long values that records refer to, each with the number of its references.
+ *
+ * @throws EseError JET_errLVCorrupted if a record refers to one that is not there, or not whole
+ */
+export function* copyLongValues(
+  { scan, writer }: TreeCopy,
+  tree: TreeRoot,
+  into: TreeRegion,
+  ids: LongValueIds,
+): Steps<CopiedLongValues> {
+  const key = new Uint8Array(writer.pageSize);
+  const root = new Uint8Array(ROOT_BYTES_MOST);
+  const lid: Lid = { high: 0, low: 0 };
+  const old: Lid = { high: 0, low: 0 };
+  /** The long value that the nodes belong to, and whether it is copied. */
+  let isCopied = false;
+  let orphans = 0;
+  let copied = 0;
+  into.begin();
+  yield* liveNodes(scan, tree, (page, node) => {
+    const { bytes } = page;
+    const { dataOffset, dataLength } = node;
+    const offset = readLongValueKey(key, page.copyKey(node, key), lid);
+    if (offset === LONG_VALUE_ROOT) {
+      old.high = lid.high;
+      old.low = lid.low;
+      const references = ids.references(lid);
+      isCopied = references > 0;
+      if (!isCopied) {
+        orphans++;
+        return;
+      }
+      copied++;
+      if (dataLength > root.length || dataLength < 4) {
+        throw new EseError('JET_errLVCorrupted', `a long-value root of ${dataLength} bytes`);
+      }
+      root.set(bytes.subarray(dataOffset, dataOffset + dataLength));
+      const view = new DataView(root.buffer);
+      if (view.getUint32(0, true) === REFERENCES_PARTIALLY_DELETED) {
+        throw new EseError('JET_errLVCorrupted', 'a record refers to a long value that is half deleted');
+      }
+      view.setUint32(0, references, true);
+      ids.renumber(lid);
+      const newKey = longValueKey(lid);
+      writer.add(newKey, newKey.length, root, 0, dataLength);
+      return;
+    }
+    // Chunks follow their root; those without one have nobody who refers to them, or are reported missing below.
+    if (!isCopied || lid.high !== old.high || lid.low !== old.low) return;
+    ids.renumber(lid);
+    const newKey = longValueKey(lid, offset);
+    writer.add(newKey, newKey.length, bytes, dataOffset, dataOffset + dataLength);
+  });
+  into.finishTree();
+  if (copied !== ids.size) {
+    throw new EseError(
+      'JET_errLVCorrupted',
+      `${ids.size - copied} long values are missing that records refer to`,
+    );
+  }
+  return { longValues: copied, orphans };
+}
+
+/** The number of long values in a tree. */
+export function* countRoots({ scan, writer }: TreeCopy, tree: TreeRoot): Steps<number> {
+  const key = new Uint8Array(writer.pageSize);
+  const lid: Lid = { high: 0, low: 0 };
+  let roots = 0;
+  yield* liveNodes(scan, tree, (page, node) => {
+    if (readLongValueKey(key, page.copyKey(node, key), lid) === LONG_VALUE_ROOT) roots++;
+  });
+  return roots;
+}
+
+/** References, size and flags (chapter 2.4.3). */
+const ROOT_BYTES_MOST = 9;

@@ -1,0 +1,171 @@
+import { basename, dirname, extname, join } from 'node:path';
+import { EseError } from '../../format/ese-error.js';
+import type { FileHandle, FileSystem } from '../../io/file-system.js';
+
+/**
+ * Putting a finished database in the place of another (format specification, chapter 6.4, R9): at every moment the
+ * name stands for the old one or for the new one. Only with a backup there is one between two renames at which it
+ * stands for none; {@link takeBack} ends it.
+ */
+
+const COPY_BYTES = 4 * 1024 * 1024;
+
+/** The flush map of a database. */
+export function flushMapPath(database: string): string {
+  return join(dirname(database), `${basename(database, extname(database))}.jfm`);
+}
+
+/** Told before a file is moved, and how it went. */
+export interface MoveEvents {
+  moving(from: string, to: string): void;
+  moved(isDone: boolean): void;
+}
+
+/** Copies a file, durably. What lies at `to` is replaced. */
+function copyFile(fs: FileSystem, from: string, to: string): void {
+  if (fs.exists(to)) fs.unlink(to);
+  const source = fs.open(from, 'read');
+  try {
+    const target = fs.open(to, 'create');
+    try {
+      copyAll(source, target);
+    } catch (error) {
+      fs.unlink(to);
+      throw error;
+    } finally {
+      target.close();
+    }
+  } finally {
+    source.close();
+  }
+  fs.syncDirectory(dirname(to));
+}
+
+function copyAll(source: FileHandle, target: FileHandle): void {
+  const size = source.size();
+  const buffer = new Uint8Array(COPY_BYTES);
+  for (let offset = 0; offset < size; ) {
+    const read = source.readAt(buffer.subarray(0, Math.min(COPY_BYTES, size - offset)), offset);
+    if (read === 0)
+      throw new EseError('JET_errFileIOBeyondEOF', 'the file became shorter while it was copied');
+    target.writeAt(buffer.subarray(0, read), offset);
+    offset += read;
+  }
+  target.sync();
+}
+
+/** Where a new database waits for its place: beside the old one. */
+export function waitingPath(source: string): string {
+  return `${source}.new`;
+}
+
+/**
+ * Puts the database `temp` in the place of `source`, which is kept as `backup` if that is given. A flush map of the
+ * old database goes with it, or away: it says nothing about the new one.
+ *
+ * @param header both header copies that the database is to have in its place
+ * @throws EseError what the file system says; the old database is in its place then. Where even that fails,
+ *   `JET_errFileAccessDenied` tells how to end the work by hand.
+ */
+export function installDatabase(
+  fs: FileSystem,
+  temp: string,
+  source: string,
+  backup: string | undefined,
+  header: Uint8Array,
+  events: MoveEvents,
+): void {
+  const waiting = waitingPath(source);
+  try {
+    // Copies between volumes take long: they are made while the old database is still in its place.
+    if (isOneVolume(fs, temp, dirname(source))) rename(fs, temp, waiting);
+    else copyFile(fs, temp, waiting);
+    writeHeader(fs, waiting, header);
+    if (backup !== undefined) announced(events, source, backup, () => keepAs(fs, source, backup));
+    try {
+      announced(events, temp, source, () => rename(fs, waiting, source));
+    } catch (error) {
+      if (backup !== undefined && !fs.exists(source)) putBack(fs, waiting, source, backup, error);
+      throw error;
+    }
+  } catch (error) {
+    discard(fs, waiting, source);
+    throw error;
+  }
+  if (fs.exists(temp)) fs.unlink(temp);
+  const map = flushMapPath(source);
+  if (!fs.exists(map)) return;
+  if (backup === undefined || !isOneVolume(fs, map, dirname(backup))) fs.unlink(map);
+  else fs.rename(map, flushMapPath(backup));
+  fs.syncDirectory(dirname(map));
+}
+
+/** Removes a new database that did not come into its place; while the old one has none either, it is kept. */
+export function discard(fs: FileSystem, unfinished: string, source: string): void {
+  try {
+    if (fs.exists(source) && fs.exists(unfinished)) fs.unlink(unfinished);
+  } catch {
+    // The first error says why.
+  }
+}
+
+/** Writes both copies of a header, durably. */
+export function writeHeader(fs: FileSystem, path: string, header: Uint8Array): void {
+  const file = fs.open(path, 'write');
+  try {
+    file.writeAt(header, 0);
+    file.sync();
+  } finally {
+    file.close();
+  }
+}
+
+function isOneVolume(fs: FileSystem, a: string, b: string): boolean {
+  return fs.stat(a).volume === fs.stat(b).volume;
+}
+
+/** Moves the old database away; to another volume goes a copy, and it stays itself to be replaced. */
+function keepAs(fs: FileSystem, source: string, backup: string): void {
+  if (isOneVolume(fs, source, dirname(backup))) rename(fs, source, backup);
+  else copyFile(fs, source, backup);
+}
+
+function rename(fs: FileSystem, from: string, to: string): void {
+  fs.rename(from, to);
+  fs.syncDirectory(dirname(to));
+  if (dirname(from) !== dirname(to)) fs.syncDirectory(dirname(from));
+}
+
+function announced(events: MoveEvents, from: string, to: string, move: () => void): void {
+  events.moving(from, to);
+  try {
+    move();
+  } catch (error) {
+    events.moved(false);
+    throw error;
+  }
+  events.moved(true);
+}
+
+function putBack(fs: FileSystem, waiting: string, source: string, backup: string, cause: unknown): void {
+  try {
+    rename(fs, backup, source);
+  } catch {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new EseError(
+      'JET_errFileAccessDenied',
+      `the old database is ${backup} now, the new one ${waiting} could not be moved (${why}): mv ${waiting} ${source} completes the work`,
+      { file: source },
+    );
+  }
+}
+
+/**
+ * Ends an installation that was interrupted between its two renames: the backup becomes the database again. Does
+ * nothing where the database is in its place. Returns whether something was done.
+ */
+export function takeBack(fs: FileSystem, source: string, backup: string): boolean {
+  if (fs.exists(source) || !fs.exists(backup)) return false;
+  rename(fs, backup, source);
+  return true;
+}

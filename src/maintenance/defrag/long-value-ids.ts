@@ -1,0 +1,120 @@
+import { EseError } from '../../format/ese-error.js';
+import { formatLid, type Lid, readLid } from '../../format/long-value.js';
+
+const INITIAL = 1024;
+/** First 64-bit id (chapter 2.4.2). */
+const WIDE_HIGH = 0x80000000;
+const WIDE_LOW_FIRST = 0x80000001;
+const TWO_32 = 2 ** 32;
+
+/**
+ * The long values that the records of a table refer to: how often each, and which id it gets. New ids begin
+ * anew and keep the order and the width of the old ones, so that neither keys nor records change their length
+ * (format specification, chapter 7.3.1, step 4).
+ *
+ * Ids are kept as numbers: 32-bit ones as they are, 64-bit ones by their distance from the first, above 2³².
+ */
+export class LongValueIds {
+  readonly #keepsIds: boolean;
+  readonly #lid: Lid = { high: 0, low: 0 };
+  /** Every reference; once they are sealed each id once, ascending. */
+  #ids = new Float64Array(INITIAL);
+  #used = 0;
+  #counts = new Uint32Array(0);
+  /** How many of the ids have 32 bits; they come first. */
+  #narrow = 0;
+
+  /** @param keepsIds ids stay as they are */
+  constructor(keepsIds: boolean) {
+    this.#keepsIds = keepsIds;
+  }
+
+  /** How many different long values are referred to. */
+  get size(): number {
+    return this.#counts.length;
+  }
+
+  /** Notes a reference, as it is stored in a record. @throws EseError JET_errLVCorrupted if it is none */
+  count(bytes: Uint8Array, at: number, length: number): void {
+    if (this.#used === this.#ids.length) {
+      const larger = new Float64Array(2 * this.#used);
+      larger.set(this.#ids);
+      this.#ids = larger;
+    }
+    readLid(bytes, at, at + length, this.#lid);
+    this.#ids[this.#used++] = numberOf(this.#lid);
+  }
+
+  /** All references are counted: from now on ids can be looked up. */
+  seal(): void {
+    const sorted = this.#ids.subarray(0, this.#used).sort();
+    const counts = new Uint32Array(sorted.length);
+    let unique = 0;
+    for (const id of sorted) {
+      if (unique === 0 || id !== sorted[unique - 1]) {
+        sorted[unique++] = id;
+        if (id < TWO_32) this.#narrow = unique;
+      }
+      counts[unique - 1] = (counts[unique - 1] as number) + 1;
+    }
+    this.#ids = sorted.slice(0, unique);
+    this.#counts = counts.slice(0, unique);
+  }
+
+  /** References to a long value; 0 = none. */
+  references(lid: Readonly<Lid>): number {
+    return this.#counts[this.#placeOf(lid)] ?? 0;
+  }
+
+  /** Changes the id of a long value that is referred to into its new one. */
+  renumber(lid: Lid): void {
+    const place = this.#placeOf(lid);
+    if (place < 0) throw new EseError('JET_errLVCorrupted', `long value ${formatLid(lid)} was not counted`);
+    if (this.#keepsIds) return;
+    if (lid.high === 0) {
+      lid.low = place + 1;
+    } else {
+      const low = WIDE_LOW_FIRST + place - this.#narrow;
+      lid.high = WIDE_HIGH + Math.floor(low / TWO_32);
+      lid.low = low >>> 0;
+    }
+  }
+
+  /** Puts the new id in the place of a reference that is stored in a record. */
+  translate(bytes: Uint8Array, at: number, length: number): void {
+    const lid = this.#lid;
+    readLid(bytes, at, at + length, lid);
+    this.renumber(lid);
+    putLittle(bytes, at, lid.low);
+    if (length === 8) putLittle(bytes, at + 4, lid.high);
+  }
+
+  /** Place of an id among those that are referred to; -1 = it is not there. */
+  #placeOf(lid: Readonly<Lid>): number {
+    const wanted = numberOf(lid);
+    const ids = this.#ids;
+    let low = 0;
+    let high = ids.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const found = ids[middle] as number;
+      if (found === wanted) return middle;
+      if (found < wanted) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+}
+
+function numberOf(lid: Readonly<Lid>): number {
+  if (lid.high === 0) return lid.low;
+  const distance = (lid.high - WIDE_HIGH) * TWO_32 + lid.low;
+  if (!Number.isSafeInteger(TWO_32 + distance)) {
+    throw new EseError('JET_errLVCorrupted', `long value ${formatLid(lid)} has an impossible id`);
+  }
+  return TWO_32 + distance;
+}
+
+function putLittle(bytes: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 4; i++) bytes[at + i] = value >>> (8 * i);
+}
