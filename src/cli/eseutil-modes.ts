@@ -41,6 +41,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,
   g: async () => (await import('./eseutil/integrity.js')).integrityMode,
   k: async () => (await import('./eseutil/checksum.js')).checksumMode,
+  y: async () => (await import('./eseutil/copy.js')).copyMode,
   r: async () => (await import('./eseutil/recover.js')).recoverMode,
 };
 

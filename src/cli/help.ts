@@ -151,10 +151,11 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
       syntax: '/y <source file> [options]',
       options: [
         ['/d<file>', 'destination; default: the same name in the current directory'],
-        ['/i', 'go on over read errors'],
+        ['/i', 'go on over read errors: what cannot be read is zero in the copy'],
+        ['--force', 'replace an existing destination'],
+        ['--verify', 'read both files once more and compare them'],
         ['/o', 'suppress the banner'],
       ],
-      notes: [NOT_YET],
     },
   ],
   [

@@ -29,6 +29,8 @@ export const LONG_OPTIONS: readonly LongOptionSpec[] = [
   { name: 'shared', takes: 'nothing' },
   { name: 'max-mbps', takes: 'value', value: /^\d{1,6}(?:\.\d{1,3})?$/, modes: ['k'] },
   { name: 'workers', takes: 'value', value: /^[1-9]\d{0,3}$/ },
+  { name: 'force', takes: 'nothing', modes: ['y'] },
+  { name: 'verify', takes: 'nothing', modes: ['y'] },
   { name: 'dry-run', takes: 'nothing', modes: ['r', 'c'] },
   { name: 'until', takes: 'value', modes: ['r'] },
   { name: 'log-digits', takes: 'value', value: /^[58]$/, modes: ['r', 'c'] },

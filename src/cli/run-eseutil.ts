@@ -280,8 +280,14 @@ function progressBar(
     const bar = drawProgressBar(write, title);
     return isTerminal && command.long.has('verbose-progress') ? withRate(bar, write, host.now) : bar;
   };
-  if (!jsonOwnsStdout && (always || terminal.stdoutIsTerminal))
-    return draw(text.write, terminal.stdoutIsTerminal);
+  if (!jsonOwnsStdout && (always || terminal.stdoutIsTerminal)) {
+    // A bar that comes in one piece at the end tells nothing.
+    const writeNow = (piece: string): void => {
+      text.write(piece);
+      text.flush();
+    };
+    return draw(writeNow, terminal.stdoutIsTerminal);
+  }
   if (always || terminal.stderrIsTerminal) return draw(terminal.err, terminal.stderrIsTerminal);
   return NO_PROGRESS;
 }

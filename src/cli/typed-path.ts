@@ -27,6 +27,14 @@ export function meantPath(host: CliHost, typed: string): string {
   return typed;
 }
 
+/** {@link meantPath}, for a file that is to be made: its directory tells how the path was meant. */
+export function meantTarget(host: CliHost, typed: string): string {
+  const path = meantPath(host, typed);
+  if (host.platform === 'windows' || !path.includes('\\')) return path;
+  const slashed = path.replaceAll('\\', '/');
+  return host.probe(dirname(slashed)) === 'directory' ? slashed : path;
+}
+
 /** {@link meantPath}, for a file whose name Windows finds in any case: logs, checkpoints, `restore.env`. */
 export function meantPathAnyCase(host: CliHost, typed: string): string {
   const path = meantPath(host, typed);

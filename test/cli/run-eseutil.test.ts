@@ -209,9 +209,7 @@ describe('help', () => {
 describe('what this version does not have', () => {
   test.each([
     [['-d', 'a.edb'], 'defrag', '/d (defragmentation)'],
-    [['-g', 'a.edb'], 'integrity', '/g (integrity)'],
     [['-p', 'a.edb', '-o'], 'repair', '/p (repair)'],
-    [['-y', 'a.edb'], 'copy', '/y (copy file)'],
     [['-z', 'a.edb'], 'scrub', '/z (secure)'],
     [['-cc', 'dir'], 'restore', '/cc (hard recovery)'],
     [['-cm', 'dir'], 'restoreEnv', '/cm (restore environment)'],

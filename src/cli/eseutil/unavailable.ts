@@ -9,7 +9,6 @@ const NAMES: Readonly<Record<string, readonly [heading: string | null, name: str
   d: ['DEFRAGMENTATION', '/d (defragmentation)'],
   g: ['INTEGRITY', '/g (integrity)'],
   p: ['REPAIR', '/p (repair)'],
-  y: ['COPY FILE', '/y (copy file)'],
   z: ['SECURE', '/z (secure)'],
   cm: [null, '/cm (restore environment)'],
   cc: [null, '/cc (hard recovery)'],
