@@ -23,6 +23,8 @@ export interface RecoveryReport {
   /** A plan: nothing was done. */
   readonly planned: boolean;
   readonly nothingToDo: boolean;
+  /** There was no stream, and one was begun. */
+  readonly hasBegun: boolean;
   readonly checkpoint: LgposReport | null;
   readonly started: LgposReport | null;
   readonly ended: LgposReport | null;
@@ -75,6 +77,7 @@ export function recoveryReport(result: RecoveryResult, failed = false): Recovery
     databaseDirectory: result.databaseDirectory ?? null,
     planned: result.planned,
     nothingToDo: result.nothingToDo,
+    hasBegun: result.hasBegun,
     checkpoint: result.checkpoint === undefined ? null : lgposReport(result.checkpoint),
     started: result.started === undefined ? null : lgposReport(result.started),
     ended: result.ended === undefined ? null : lgposReport(result.ended),

@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { EseError } from '../format/ese-error.js';
 import type { Environment } from '../io/environment.js';
+import { beginLogStream, hasLogStream } from './new-stream.js';
 import { finish, stopBeforeUndo } from './recovery-end.js';
 import { openRecovery, redoAll, rehearse } from './recovery-run.js';
 import type { Recovery, RecoveryOptions, RecoveryResult } from './recovery-state.js';
@@ -19,6 +20,7 @@ export async function planRecovery(
   environment: Environment,
   options: RecoveryOptions,
 ): Promise<RecoveryResult> {
+  if (wantsNewStream(environment, options)) return { ...resultOf(options, undefined, true), hasBegun: true };
   const recovery = openRecovery(environment, options);
   if (!recovery.isDone) await rehearse(recovery);
   return resultOf(options, recovery, true);
@@ -35,6 +37,10 @@ export async function recover(environment: Environment, options: RecoveryOptions
   const { fs } = environment;
   if (!fs.exists(options.systemPath)) {
     throw new EseError('JET_errInvalidSystemPath', undefined, { file: options.systemPath });
+  }
+  if (wantsNewStream(environment, options)) {
+    beginLogStream(environment, options);
+    return { ...resultOf(options, undefined, false), hasBegun: true };
   }
   const lock = fs.lock(join(options.systemPath, options.baseName), { role: options.role ?? 'eseutil' });
   let recovery: Recovery | undefined;
@@ -56,6 +62,10 @@ export async function recover(environment: Environment, options: RecoveryOptions
   }
 }
 
+function wantsNewStream({ fs }: Environment, { mayBegin, logPath, baseName }: RecoveryOptions): boolean {
+  return mayBegin === true && !hasLogStream(fs, logPath, baseName);
+}
+
 function resultOf(
   options: RecoveryOptions,
   recovery: Recovery | undefined,
@@ -71,6 +81,7 @@ function resultOf(
     databaseDirectory: options.databasePath,
     planned,
     nothingToDo: recovery?.isDone ?? false,
+    hasBegun: false,
     signLog: recovery?.stream.header.signLog,
     checkpointPath: recovery?.stream.checkpoint.path,
     checkpoint: recovery?.stream.checkpoint.checkpoint?.lgposCheckpoint,

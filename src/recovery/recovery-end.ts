@@ -6,12 +6,12 @@ import { LGPOS_NONE } from '../format/lgpos.js';
 import { type LogHeader, logFileBytes, logPageSize } from '../format/log-header.js';
 import { LRTYP } from '../format/log-record-type.js';
 import { logtimeOf } from '../format/logtime.js';
-import type { FileSystem } from '../io/file-system.js';
 import { branchStream } from './branch-stream.js';
 import { type LogScan, openLog } from './log-reader.js';
 import { findLogStream, type LogFileEntry } from './log-stream.js';
 import type { Recovery } from './recovery-state.js';
 import type { Redo } from './redo.js';
+import { restoreTornSegments } from './torn-log.js';
 import { createRecoveryLog, undoTransactions } from './undo.js';
 
 /** New logs have a multiple of this size (chapter 4.1.2). */
@@ -164,7 +164,7 @@ function openWriter(recovery: Recovery, redo: Redo, branch: StreamEnd | undefine
   const { header: lastHeader, scan, entry } = branch ?? endOf(recovery, redo);
   const { files } = stream;
   const isCurrent = entry.role === 'current';
-  if (isCurrent) repairTorn(environment.fs, entry.path, scan.tornSegments);
+  if (isCurrent) restoreTornSegments(environment.fs, entry.path, scan.tornSegments);
   const tail: LogTail = {
     header: lastHeader,
     isCurrent,
@@ -181,7 +181,7 @@ function openWriter(recovery: Recovery, redo: Redo, branch: StreamEnd | undefine
       directory: files.directory,
       baseName: files.baseName,
       extension: files.extension,
-      digits: files.digits.at(-1) ?? 5,
+      digits: recovery.options.logDigits ?? files.digits.at(-1) ?? 5,
       pageSize: logPageSize(lastHeader),
       logFileKiB: Math.ceil(logFileBytes(lastHeader) / LOG_STEP_BYTES) * (LOG_STEP_BYTES / 1024),
       version: lastHeader,
@@ -196,22 +196,6 @@ function openWriter(recovery: Recovery, redo: Redo, branch: StreamEnd | undefine
   writer = opened;
   noteHeader();
   return opened;
-}
-
-/** Writes segments back that a crash tore, from their shadows (chapter 5.3.4). */
-function repairTorn(fs: FileSystem, path: string, segments: readonly number[]): void {
-  if (segments.length === 0) return;
-  const file = fs.open(path, 'write');
-  try {
-    const segment = new Uint8Array(4096);
-    for (const isec of segments) {
-      file.readAt(segment, (isec + 1) * segment.length);
-      file.writeAt(segment, isec * segment.length);
-    }
-    file.sync();
-  } finally {
-    file.close();
-  }
 }
 
 /** The databases that are attached, as log headers and the checkpoint list them. */

@@ -3,6 +3,7 @@ import type { JetErrorName } from '../format/jet-errors.js';
 import type { Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { LockRole } from '../io/file-system.js';
+import type { LogDigits } from '../io/log-file-names.js';
 import type { DatabaseMap, DatabaseRelocation } from './database-map.js';
 import type { GenerationRange } from './log-stream.js';
 import type { Redo, RedoLimit } from './redo.js';
@@ -39,6 +40,10 @@ export interface RecoveryOptions {
   readonly until?: RedoLimit | undefined;
   /** `/a`: accept the loss of logs that no database requires. */
   readonly acceptLoss?: boolean | undefined;
+  /** `/e`: begin a stream where there is none. */
+  readonly mayBegin?: boolean | undefined;
+  /** Digits of the generation in the names of logs that recovery makes. Default: those of the stream. */
+  readonly logDigits?: LogDigits | undefined;
   /** Page size in bytes that the logs must have. */
   readonly pageSize?: number | undefined;
   /** Page cache of each database in bytes. */
@@ -71,6 +76,8 @@ export interface RecoveryResult {
   readonly planned: boolean;
   /** The stream ended cleanly at its checkpoint. */
   readonly nothingToDo: boolean;
+  /** There was no stream, and one was begun. */
+  readonly hasBegun: boolean;
   readonly signLog: Signature | undefined;
   readonly checkpointPath: string | undefined;
   readonly checkpoint: Lgpos | undefined;

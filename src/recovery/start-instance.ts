@@ -6,6 +6,7 @@ import type { FileSystem } from '../io/file-system.js';
 import type { DatabaseRelocation } from './database-map.js';
 import { openLog } from './log-reader.js';
 import { findLogStream, type LogStreamFiles } from './log-stream.js';
+import { hasLogStream } from './new-stream.js';
 import { type RecoveryResult, recover } from './recover.js';
 import { openStream } from './start-point.js';
 
@@ -29,7 +30,7 @@ export async function startInstance(options: StartInstanceOptions): Promise<Inst
   const { environment, logDirectory, baseName = BASE_NAME_DEFAULT, relocations, onRecovered } = options;
   const { fs } = environment;
   const systemDirectory = options.systemDirectory ?? logDirectory;
-  if (!hasLogs(fs, logDirectory, baseName)) return openInstance(options);
+  if (!hasLogStream(fs, logDirectory, baseName)) return openInstance(options);
   const result = await recover(environment, {
     baseName,
     logPath: logDirectory,
@@ -55,16 +56,6 @@ export async function startInstance(options: StartInstanceOptions): Promise<Inst
     tail,
     checkpoint,
   });
-}
-
-function hasLogs(fs: FileSystem, directory: string, baseName: string): boolean {
-  try {
-    findLogStream(fs, directory, baseName);
-    return true;
-  } catch (error) {
-    if (error instanceof EseError && error.name === 'JET_errFileNotFound') return false;
-    throw error;
-  }
 }
 
 /** Where the stream ends. */

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { EseError } from '../../format/ese-error.js';
-import { CHECKPOINT_EXTENSIONS } from '../../io/log-file-names.js';
+import { CHECKPOINT_EXTENSIONS, type LogDigits } from '../../io/log-file-names.js';
 import {
   type DatabaseReport,
   type RecoveryReport,
@@ -22,7 +22,7 @@ import {
 } from '../mode.js';
 import type { ModeCommand } from '../slash-command.js';
 import { meantPath } from '../typed-path.js';
-import { MissingArgument } from '../usage-error.js';
+import { MissingArgument, UsageError } from '../usage-error.js';
 import { readUntil } from './until-option.js';
 
 const CURRENT_DIRECTORY = '<current directory>';
@@ -79,7 +79,6 @@ function refuseUnavailable(command: ModeCommand): void {
     ['k', '/k (shrink after recovery)'],
     ['kf', '/kf (shrink after recovery)'],
     ['p', '/p (reclaim leaked space)'],
-    ['e', '/e (begin a new log stream)'],
   ] as const;
   const name = switches.find(([name]) => hasSwitch(command, name))?.[1];
   if (name === undefined) return;
@@ -145,10 +144,25 @@ function recoveryOptions(context: ModeContext, baseName: string): RecoveryOption
       generation === undefined
         ? undefined
         : { generation: generation === null ? undefined : Number(generation) },
+    mayBegin: hasSwitch(command, 'e'),
+    logDigits: logDigits(command),
     pageSize: forcedPageSize(command),
     signal: context.signal,
     onEvent: hasSwitch(command, 'v') ? (event) => context.say(eventLine(event)) : undefined,
   };
+}
+
+/** `/c5`, `/c8` and `--log-digits`: the names of logs that recovery makes. */
+function logDigits(command: ModeCommand): LogDigits | undefined {
+  const long = command.long.get('log-digits');
+  const wishes: LogDigits[] = [
+    ...(hasSwitch(command, 'c5') || long === '5' ? [5 as const] : []),
+    ...(hasSwitch(command, 'c8') || long === '8' ? [8 as const] : []),
+  ];
+  if (wishes.length > 1) {
+    throw new UsageError("Usage Error: Invalid option '/c8'. Log names have 5 digits or 8, not both.");
+  }
+  return wishes[0];
 }
 
 /** The checkpoint is sought in the system directory only, as the original does; people expect it beside the logs. */
@@ -194,6 +208,7 @@ function finished(context: ModeContext, result: RecoveryResult): ModeOutcome {
   const report = recoveryReport(result);
   say();
   if (report.planned) printPlan(context, report);
+  else if (report.hasBegun) say('There were no logs: a new log stream was begun.');
   else if (report.nothingToDo) say('Nothing to do: the log stream ended cleanly.');
   for (const database of report.databases.filter(isIgnored)) {
     const message = `Database ignored: ${database.path} (${database.reason ?? 'mismatch'})`;
@@ -210,6 +225,10 @@ function finished(context: ModeContext, result: RecoveryResult): ModeOutcome {
 }
 
 function printPlan({ say }: ModeContext, plan: RecoveryReport): void {
+  if (plan.hasBegun) {
+    say('There are no logs: a new log stream would be begun.');
+    return;
+  }
   if (plan.nothingToDo) {
     say('Nothing would be done: the log stream ended cleanly.');
     return;
