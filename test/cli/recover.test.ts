@@ -240,7 +240,10 @@ describeWithCorpus('/r is refused before anything is opened', () => {
 
   test('what this version cannot do is not ignored', async () => {
     const { logs, system, databases } = secedit();
-    for (const extra of [['-p', 'a.edb'], ['-k', 'a.edb']]) {
+    for (const extra of [
+      ['-p', 'a.edb'],
+      ['-k', 'a.edb'],
+    ]) {
       const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-d', databases, ...extra]);
       expect(run.exit).toBe(3);
       expect(run.stdout).toContain('error -1001 (JET_errFeatureNotAvailable, ');
