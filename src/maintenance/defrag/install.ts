@@ -81,8 +81,8 @@ export function installDatabase(
     if (isOneVolume(fs, temp, dirname(source))) rename(fs, temp, waiting);
     else copyFile(fs, temp, waiting);
     writeHeader(fs, waiting, header);
-    if (backup !== undefined) announced(events, source, backup, () => keepAs(fs, source, backup));
     try {
+      if (backup !== undefined) announced(events, source, backup, () => keepAs(fs, source, backup));
       announced(events, temp, source, () => rename(fs, waiting, source));
     } catch (error) {
       if (backup !== undefined && !fs.exists(source)) putBack(fs, waiting, source, backup, error);
