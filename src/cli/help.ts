@@ -127,6 +127,7 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['   /v[1|2]', 'the log records, with their data at 2'],
         ['   /s', 'summary of page references'],
         ['   /c<file>', 'records as comma-separated values'],
+        ['   /x', 'write torn segments back from their shadows (the only dump that writes)'],
         ['   /r<hex>[-<hex>]', 'generations of the stream'],
         ['/mm <db>', 'catalog; /v columns and indexes, /t<table> one table'],
         ['/ms <db>', 'space; /v small trees too, /d[1|2] extents, /l leaks, /f<fields>, /csv, /t<table>'],

@@ -1,6 +1,16 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { corpusJson, corpusPath, describeWithCorpus } from '../corpus.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
@@ -164,6 +174,15 @@ describeWithCorpus('/ml of one log', () => {
     expect(again.stdout).toContain('error -1814 (JET_errFileAlreadyExists, ');
   });
 
+  test('/c is for one log, and leaves no file where there is none', async () => {
+    const csv = join(folder, 'none.csv');
+    const stream = await eseutil(['-ml', corpusPath('recovery', 'srum-clean', 'SRU'), `-c:${csv}`]);
+    expect(stream.exit).toBe(1);
+    expect(stream.stdout).toContain("Usage Error: Invalid option '/c'. It needs a single log file.");
+    expect((await eseutil(['-ml', corpusPath('databases', 'test.edb'), `-c:${csv}`])).exit).toBe(2);
+    expect(existsSync(csv)).toBe(false);
+  });
+
   test('damage behind the header: what is before it, the damage line, and the error', async () => {
     const file = join(folder, 'edb.log');
     copyFileSync(log, file);
@@ -306,6 +325,81 @@ describeWithCorpus('/ml of a base name', () => {
     expect(events.filter((event) => event.event === 'log')).toHaveLength(7);
     expect(events.at(-1)).toMatchObject({ event: 'end', exit: 0, result: { baseName: 'SRU' } });
     expect(events.at(-1)?.result).not.toHaveProperty('logs');
+  });
+});
+
+describeWithCorpus('/ml /x', () => {
+  const log = corpusPath('logs', 'secedit', 'edb.log');
+  const whole = readFileSync(log);
+  /** The last segment with data; the next one is its shadow. */
+  const LAST = 157;
+
+  function tornLog(): string {
+    const target = join(folder, `torn-${readdirSync(folder).length}`);
+    mkdirSync(target);
+    const bytes = Buffer.from(whole);
+    bytes.fill(0xda, LAST * 4096 + 512, (LAST + 1) * 4096);
+    writeFileSync(join(target, 'edb.log'), bytes);
+    return target;
+  }
+
+  test.each([
+    ['one log', 'edb.log', '      Torn segments restored: 157'],
+    ['a stream', 'edb', '                Torn segments restored: 157'],
+  ])('restores what a crash tore in %s, once', async (_, name, line) => {
+    const target = tornLog();
+    const file = join(target, 'edb.log');
+    const torn = readFileSync(file);
+    const looked = await eseutilJson(['-ml', join(target, name)]);
+    expect(looked.exit).toBe(0);
+    expect(readFileSync(file).equals(torn)).toBe(true);
+
+    const run = await eseutil(['-ml', join(target, name), '-x']);
+    expect(run.exit).toBe(0);
+    expect(run.lines).toContain(line);
+    expect(readFileSync(file).equals(whole)).toBe(true);
+    expect(readdirSync(target)).toEqual(['edb.log']);
+    const again = await eseutilJson<{ mended: object[] }>(['-ml', join(target, name), '-x']);
+    expect(again.result.mended).toEqual([]);
+  });
+
+  test('JSON names the segments', async () => {
+    const file = join(tornLog(), 'edb.log');
+    expect((await eseutilJson(['-ml', file, '-x'])).result).toMatchObject({
+      status: 'ok',
+      segments: { tornTail: false },
+      mended: [{ path: file, segments: [LAST] }],
+    });
+  });
+
+  test('does not touch a log that is damaged otherwise, nor one that is whole', async () => {
+    const damaged = join(tornLog(), 'edb.log');
+    damage(damaged, 20 * 4096 + 100);
+    const old = join(tornLog(), 'edb.log');
+    copyFileSync(log, old);
+    for (const [file, exit] of [
+      [damaged, 2],
+      [old, 0],
+    ] as const) {
+      const [before, { mtimeMs }] = [readFileSync(file), statSync(file)];
+      expect((await eseutil(['-ml', file, '-x'])).exit).toBe(exit);
+      expect(readFileSync(file).equals(before)).toBe(true);
+      expect(statSync(file).mtimeMs).toBe(mtimeMs);
+    }
+  });
+
+  test('is refused while a session has the stream', async () => {
+    const target = tornLog();
+    const lock = nodeFileSystem.lock(join(target, 'edb'), { role: 'store' });
+    try {
+      for (const name of ['edb.log', 'edb']) {
+        const run = await eseutil(['-ml', join(target, name), '-x']);
+        expect(run.exit).toBe(5);
+        expect(run.stdout).toContain('error -1032 (JET_errFileAccessDenied, ');
+      }
+    } finally {
+      lock.release();
+    }
   });
 });
 

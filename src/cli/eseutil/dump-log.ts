@@ -1,7 +1,9 @@
 /** `/ml`: one log file, or with a base name the whole stream (format specification, chapter 6.2.3). */
 
+import { basename, dirname } from 'node:path';
 import { EseError } from '../../format/ese-error.js';
 import type { FileHandle } from '../../io/file-system.js';
+import { BASE_NAME_LENGTH } from '../../io/log-file-names.js';
 import {
   type DumpedRecord,
   dumpLog,
@@ -12,13 +14,14 @@ import {
   type RecordTypeReport,
 } from '../../maintenance/dump-log.js';
 import { logRecordLine } from '../../maintenance/log-record-report.js';
+import { type MendedLog, mendLogs } from '../../maintenance/mend-logs.js';
 import type { RangeReport } from '../../maintenance/report-values.js';
 import { hex, lastLgposText, lgposText, signatureText, timeText } from '../classic-text.js';
 import { isBaseName, streamHints, streamSource } from '../log-source.js';
 import { attachmentLines, envLines, problemLines } from '../log-text.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome, switchValue } from '../mode.js';
 import type { ModeCommand } from '../slash-command.js';
-import { requireKind, sourceFile } from '../typed-path.js';
+import { meantTarget, requireKind, sourceFile } from '../typed-path.js';
 import { MissingArgument, UsageError } from '../usage-error.js';
 
 /** The newest log format of the known engine versions (chapter 1.8). */
@@ -30,12 +33,6 @@ export const dumpLogMode: Mode = {
   run: (context) => {
     const source = context.command.positional;
     if (source === null) throw new MissingArgument('source file');
-    if (hasSwitch(context.command, 'x')) {
-      throw new EseError(
-        'JET_errFeatureNotAvailable',
-        '/x (patching a torn log) is not available in this version',
-      );
-    }
     return isBaseName(source) ? dumpStream(context, source) : dumpOneLog(context, source);
   },
 };
@@ -53,6 +50,9 @@ function generationRange(command: ModeCommand): RangeReport | undefined {
 
 function dumpStream(context: ModeContext, source: string): ModeOutcome {
   const { host, command, say, event, signal } = context;
+  if (hasSwitch(command, 'c')) {
+    throw new UsageError("Usage Error: Invalid option '/c'. It needs a single log file.");
+  }
   const { directory, baseName } = streamSource(host, source);
   const range = generationRange(command);
   say('Verifying log files...');
@@ -60,24 +60,50 @@ function dumpStream(context: ModeContext, source: string): ModeOutcome {
   if (range !== undefined) say(`     Log generation range: ${hex(range.low)}-${hex(range.high)}`);
   say();
   try {
+    const mended = hasSwitch(command, 'x') ? mendStream(context, directory, baseName, range) : undefined;
     const { report, error } = dumpLogStream(host.fs, directory, baseName, {
       range,
       signal,
       onLog: (log) => {
         event('log', log);
         printStreamLog(say, log);
+        printMended(
+          say,
+          ' '.repeat(STREAM_INDENT),
+          mended?.find(({ path }) => path === log.path),
+        );
       },
       onMissing: (gap, names) => printMissing(say, directory, baseName, gap, names),
     });
-    if (error !== undefined) return { result: report, error };
+    const result = mended === undefined ? report : { ...report, mended };
+    if (error !== undefined) return { result, error };
     say();
     say('No damaged log files were found.');
-    return { result: report };
+    return { result };
   } catch (error) {
     if (error instanceof EseError)
       for (const hint of streamHints(host, host.probe(source) ? source : directory)) say(hint);
     throw error;
   }
+}
+
+const STREAM_INDENT = 16;
+const LOG_INDENT = 6;
+
+/** `/x`: restores what a crash tore in any log of the range. */
+function mendStream(
+  { host, signal }: ModeContext,
+  directory: string,
+  baseName: string,
+  range: RangeReport | undefined,
+): MendedLog[] {
+  const { logs } = dumpLogStream(host.fs, directory, baseName, { range, signal }).report;
+  const torn = logs.filter(({ segments }) => segments?.tornTail === true).map(({ path }) => path);
+  return torn.length === 0 ? [] : mendLogs(host.fs, directory, baseName, torn);
+}
+
+function printMended(say: Say, indent: string, mended: MendedLog | undefined): void {
+  if (mended !== undefined) say(`${indent}Torn segments restored: ${mended.segments.join(', ')}`);
 }
 
 /** One log of a stream that is there; gaps are printed as such. */
@@ -114,32 +140,49 @@ export function printMissing(
 }
 
 function dumpOneLog(context: ModeContext, source: string): ModeOutcome {
-  const { host, command, say, signal } = context;
+  const { host, command, say } = context;
   const path = logFile(context, source);
-  const verbosity = verbosityOf(command);
-  const csv = switchValue(command, 'c');
-  const writer = typeof csv === 'string' ? openCsv(context, csv) : undefined;
+  let csv: CsvFile | undefined;
   try {
     requireKind(host, path, 'log');
-    const { report, error } = dumpLog(host.fs, path, {
-      recordTypes: verbosity > 0,
-      pageIo: hasSwitch(command, 's'),
-      ...(verbosity > 0 && context.wantsReport ? { recordsMax: context.jsonLimit } : {}),
-      onHeader: (header) => printHeader(say, source, header),
-      onRecord: (record) => {
-        if (verbosity > 0) say(recordLine(record, verbosity));
-        writer?.record(record);
-      },
-      signal,
-    });
-    printEnd(say, source, report);
-    return error === undefined ? { result: report } : { result: report, error };
+    const csvPath = switchValue(command, 'c');
+    if (typeof csvPath === 'string') csv = openCsv(context, meantTarget(host, csvPath));
+    const outcome = dumpLogFile(context, source, path, csv);
+    const failure = csv?.close();
+    return failure === undefined ? outcome : { ...outcome, error: failure };
   } catch (error) {
-    if (error instanceof EseError) say(`      ERROR: ${openError(error, source)}`);
+    csv?.close();
+    if (error instanceof EseError && error.file === path) say(`      ERROR: ${openError(error, source)}`);
     throw error;
-  } finally {
-    writer?.close();
   }
+}
+
+function dumpLogFile(
+  context: ModeContext,
+  source: string,
+  path: string,
+  csv: CsvFile | undefined,
+): ModeOutcome {
+  const { host, command, say, signal } = context;
+  const verbosity = verbosityOf(command);
+  const mended = hasSwitch(command, 'x')
+    ? mendLogs(host.fs, dirname(path), basename(path).slice(0, BASE_NAME_LENGTH), [path])
+    : undefined;
+  const { report, error } = dumpLog(host.fs, path, {
+    recordTypes: verbosity > 0,
+    pageIo: hasSwitch(command, 's'),
+    ...(verbosity > 0 && context.wantsReport ? { recordsMax: context.jsonLimit } : {}),
+    onHeader: (header) => printHeader(say, source, header),
+    onRecord: (record) => {
+      if (verbosity > 0) say(recordLine(record, verbosity));
+      csv?.record(record);
+    },
+    signal,
+  });
+  printEnd(say, source, report);
+  printMended(say, ' '.repeat(LOG_INDENT), mended?.[0]);
+  const result = mended === undefined ? report : { ...report, mended };
+  return error === undefined ? { result } : { result, error };
 }
 
 /** The log file, or for a directory the error that says how to name the streams in it. */
@@ -286,16 +329,30 @@ function printPageIo(say: Say, databases: readonly PageIoReport[]): void {
 
 const CSV_FLUSH_BYTES = 1 << 16;
 
+interface CsvFile {
+  record(one: DumpedRecord): void;
+  /** Ends the file. One that could not be written as a whole is removed, and the error comes back. */
+  close(): EseError | undefined;
+}
+
 /** Records as comma-separated values: position, type, size, and the fields as JSON. */
-function openCsv({ host }: ModeContext, path: string): { record(one: DumpedRecord): void; close(): void } {
-  const file: FileHandle = host.fs.open(path, 'create');
+function openCsv({ host: { fs } }: ModeContext, path: string): CsvFile {
+  const file: FileHandle = fs.open(path, 'create');
   let written = 0;
   let pending = 'lgpos,lrtyp,size,fields\n';
+  let failure: EseError | undefined;
   const flush = () => {
     const bytes = Buffer.from(pending, 'utf8');
-    file.writeAt(bytes, written);
-    written += bytes.length;
     pending = '';
+    if (failure !== undefined) return;
+    try {
+      file.writeAt(bytes, written);
+      written += bytes.length;
+    } catch (error) {
+      // Thrown here it would look like damage of the log.
+      if (!(error instanceof EseError)) throw error;
+      failure = error;
+    }
   };
   return {
     record({ lgpos, fragments, record }) {
@@ -307,6 +364,8 @@ function openCsv({ host }: ModeContext, path: string): { record(one: DumpedRecor
     close() {
       flush();
       file.close();
+      if (failure !== undefined) fs.unlink(path);
+      return failure;
     },
   };
 }
