@@ -61,6 +61,16 @@ const FDP_INDEX = 2;
 /** "Shadowing is disabled" in the header's dbFlags (chapter 1.2.2). */
 const NO_SHADOW = 0x1;
 
+/** A node that waits for its removal, or a counter that may have come to zero. */
+interface DeadNode {
+  readonly pgnoFDP: number;
+  readonly objidFDP: number;
+  readonly isUnique: boolean;
+  readonly key: Uint8Array;
+  readonly bookmarkData: Uint8Array;
+  readonly isDelta: boolean;
+}
+
 /** A database that is attached: its pages, its trees and its tables. */
 export class Database implements SchemaHost {
   readonly dbid: number;
@@ -81,7 +91,7 @@ export class Database implements SchemaHost {
   /** Trees whose space is given back once all transactions that began before are over. */
   readonly #dropped: { readonly trees: readonly DroppedTree[]; readonly trx: number }[] = [];
   readonly #goneTrees = new Set<number>();
-  readonly #dead: NodeVersion[] = [];
+  readonly #dead: DeadNode[] = [];
   readonly #cleaner: TreeCleaner;
   #isCleaning = false;
   #hasUndoInfo = false;
@@ -251,7 +261,16 @@ export class Database implements SchemaHost {
     const matters = isCommitted
       ? operation === UNDO_OPERATION.flagDelete || operation === UNDO_OPERATION.delta
       : operation === UNDO_OPERATION.insert;
-    if (matters) this.#dead.push(version);
+    if (!matters) return;
+    const { pgnoFDP, objidFDP, pageFlags, key, bookmarkData } = version;
+    this.#dead.push({
+      pgnoFDP,
+      objidFDP,
+      isUnique: (pageFlags & LOG_PAGE_FLAG.unique) !== 0,
+      key: key.slice(),
+      bookmarkData: bookmarkData.slice(),
+      isDelta: operation === UNDO_OPERATION.delta,
+    });
   }
 
   /** A tree is no more: nothing on its pages is to be touched. */
@@ -286,17 +305,17 @@ export class Database implements SchemaHost {
     if (this.cleanUpBacklog >= CLEAN_UP_DUE) this.cleanUp();
   }
 
-  #cleanBatch(session: Session, batch: readonly NodeVersion[]): void {
-    for (const { pgnoFDP, objidFDP, key, bookmarkData, operation, pageFlags } of batch) {
+  #cleanBatch(session: Session, batch: readonly DeadNode[]): void {
+    for (const { pgnoFDP, objidFDP, key, bookmarkData, isDelta, isUnique } of batch) {
       if (this.#goneTrees.has(objidFDP)) continue;
-      if (operation === UNDO_OPERATION.delta) {
+      if (isDelta) {
         this.#removeUnreferenced(session, objidFDP, key);
         continue;
       }
       const tree: Tree = {
         pgnoFdp: pgnoFDP,
         objid: objidFDP,
-        isUnique: (pageFlags & LOG_PAGE_FLAG.unique) !== 0,
+        isUnique,
         isSpace: false,
         appendFree: 0,
       };

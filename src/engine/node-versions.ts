@@ -23,13 +23,10 @@ export interface NodeVersion extends Version {
   /** Bytes by which a Replace made the data longer. */
   readonly growth: number;
   /** Whether the log holds what it takes to undo the change. */
-  isUndoInfoLogged: boolean;
+  readonly isUndoInfoLogged: boolean;
   /** Transaction id of the commit; 0 while the change is uncommitted. */
-  trxCommit0: number;
-  older: NodeVersion | undefined;
-  newer: NodeVersion | undefined;
-  readonly hash: number;
-  readonly bytes: number;
+  readonly trxCommit0: number;
+  readonly older: NodeVersion | undefined;
 }
 
 /** A session as the versions know it. */
@@ -42,10 +39,12 @@ export interface VersionOwner {
 /** What the store must know of sessions. */
 export interface VersionOwners {
   owner(procid: number): VersionOwner;
+  all(): Iterable<VersionOwner>;
 }
 
 /** Counts of one tree, so that trees without versions cost nothing. */
 interface TreeVersions {
+  readonly key: number;
   count: number;
   /** Uncommitted changes that made data shorter: a rollback needs the bytes again. */
   shrunk: number;
@@ -56,8 +55,107 @@ interface TreeVersions {
 /** Bytes that one version takes besides its key and data, roughly. */
 const VERSION_BYTES = 200;
 export const VERSION_STORE_BYTES = 64 * 1024 * 1024;
+/** Keys and data of versions lie together in pieces of this size; a piece goes when its last version does. */
+const PIECE_BYTES = 32 * 1024;
+/** Fewer bytes than this are copied one by one: a view of them would cost more. */
+const SHORT_COPY = 48;
 
 const NO_BYTES = new Uint8Array(0);
+
+/** A version; its key, the data of its bookmark and its old state lie one behind the other in a piece of memory. */
+class StoredVersion implements NodeVersion {
+  readonly rceid: number;
+  readonly operation: number;
+  readonly owner: VersionOwner;
+  readonly dbid: number;
+  readonly pgnoFDP: number;
+  readonly objidFDP: number;
+  readonly pageFlags: number;
+  readonly pgno: number;
+  readonly growth: number;
+  isUndoInfoLogged: boolean;
+  trxCommit0 = 0;
+  older: StoredVersion | undefined = undefined;
+  newer: StoredVersion | undefined = undefined;
+  /** Newest version of another node whose hash is the same. */
+  sibling: StoredVersion | undefined = undefined;
+  readonly hash: number;
+  readonly tree: TreeVersions;
+  readonly piece: Uint8Array;
+  readonly at: number;
+  readonly keyBytes: number;
+  readonly dataBytes: number;
+  readonly beforeBytes: number;
+
+  constructor(
+    change: NodeChange,
+    owner: VersionOwner,
+    rceid: number,
+    operation: number,
+    growth: number,
+    tree: TreeVersions,
+    piece: Uint8Array,
+    at: number,
+    keyBytes: number,
+    dataBytes: number,
+    beforeBytes: number,
+  ) {
+    this.rceid = rceid;
+    this.operation = operation;
+    this.owner = owner;
+    this.dbid = change.dbid;
+    this.pgnoFDP = change.pgnoFDP;
+    this.objidFDP = change.objidFDP;
+    this.pageFlags = change.pageFlags;
+    this.pgno = change.pgno;
+    this.growth = growth;
+    this.isUndoInfoLogged = !needsUndoInfo(operation);
+    this.hash = hashOf(piece, at, at + keyBytes + dataBytes, tree.key);
+    this.tree = tree;
+    this.piece = piece;
+    this.at = at;
+    this.keyBytes = keyBytes;
+    this.dataBytes = dataBytes;
+    this.beforeBytes = beforeBytes;
+  }
+
+  get key(): Uint8Array {
+    return this.piece.subarray(this.at, this.at + this.keyBytes);
+  }
+  get bookmarkData(): Uint8Array {
+    const start = this.at + this.keyBytes;
+    return this.piece.subarray(start, start + this.dataBytes);
+  }
+  get before(): Uint8Array {
+    const start = this.at + this.keyBytes + this.dataBytes;
+    return this.piece.subarray(start, start + this.beforeBytes);
+  }
+
+  /** Memory that the version takes, in bytes. */
+  get bytes(): number {
+    return VERSION_BYTES + this.keyBytes + this.dataBytes + this.beforeBytes;
+  }
+
+  isOfNode(tree: TreeVersions, key: Uint8Array, data: Uint8Array): boolean {
+    return (
+      this.tree === tree &&
+      this.keyBytes === key.length &&
+      this.dataBytes === data.length &&
+      bytesEqualAt(this.piece, this.at, key) &&
+      bytesEqualAt(this.piece, this.at + this.keyBytes, data)
+    );
+  }
+
+  isOfSameNode(other: StoredVersion): boolean {
+    if (this.tree !== other.tree || this.keyBytes !== other.keyBytes || this.dataBytes !== other.dataBytes) {
+      return false;
+    }
+    for (let i = 0; i < this.keyBytes + this.dataBytes; i++) {
+      if (this.piece[this.at + i] !== other.piece[other.at + i]) return false;
+    }
+    return true;
+  }
+}
 
 /** Orders transaction ids, which wrap (chapter 10.1): negative when `a` was drawn before `b`. */
 export function compareTrx(a: number, b: number): number {
@@ -66,30 +164,21 @@ export function compareTrx(a: number, b: number): number {
 
 /** The versions of all nodes of an instance. */
 export class NodeVersions implements VersionLog {
-  /** Newest version of each node, and of those whose hash is the same. */
-  readonly #heads = new Map<number, NodeVersion[]>();
-  readonly #byRceid = new Map<number, NodeVersion>();
+  /** By hash of the node: the newest version of one, and by `sibling` those of the others. */
+  readonly #heads = new Map<number, StoredVersion>();
   readonly #trees = new Map<number, TreeVersions>();
   /** Committed versions in the order of their commits, from `#purgeFrom` on. */
-  #committed: NodeVersion[] = [];
+  #committed: StoredVersion[] = [];
   #purgeFrom = 0;
   #bytes = 0;
+  #piece = new Uint8Array(PIECE_BYTES);
+  #used = 0;
   readonly #owners: VersionOwners;
   readonly #bytesMax: number;
 
   constructor(owners: VersionOwners, bytesMax = VERSION_STORE_BYTES) {
     this.#owners = owners;
     this.#bytesMax = bytesMax;
-  }
-
-  /** Memory that the versions take, in bytes. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Number of versions. */
-  get count(): number {
-    return this.#byRceid.size;
   }
 
   /** Throws JET_errVersionStoreOutOfMemory if there is no room for a version with this much data. */
@@ -100,93 +189,119 @@ export class NodeVersions implements VersionLog {
   }
 
   add(change: NodeChange, version: Version): void {
-    const { rceid } = version;
-    const { dbid, pgnoFDP, objidFDP, pageFlags, pgno, procid } = change;
-    const owner = this.#owners.owner(procid);
-    const key = version.key.slice();
-    const bookmarkData = version.bookmarkData.length === 0 ? NO_BYTES : version.bookmarkData.slice();
-    const before = version.before.length === 0 ? NO_BYTES : version.before.slice();
-    const hash = nodeHash(dbid, objidFDP, key, bookmarkData);
-    const entry: NodeVersion = {
-      rceid,
-      operation: version.operation,
-      key,
-      bookmarkData,
-      before,
-      owner,
-      dbid,
-      pgnoFDP,
-      objidFDP,
-      pageFlags,
-      pgno,
-      growth: version.operation === UNDO_OPERATION.replace ? newDataBytes(change) - before.length : 0,
-      isUndoInfoLogged: !needsUndoInfo(version.operation),
-      trxCommit0: 0,
-      older: undefined,
-      newer: undefined,
-      hash,
-      bytes: VERSION_BYTES + key.length + bookmarkData.length + before.length,
-    };
-    this.#link(entry);
-    this.#byRceid.set(rceid, entry);
-    owner.versions.push(entry);
-    this.#bytes += entry.bytes;
-    const tree = this.#tree(entry);
-    tree.count++;
-    if (entry.growth < 0) tree.shrunk++;
-    if (!entry.isUndoInfoLogged) tree.unlogged.add(entry);
-  }
-
-  #tree({ dbid, objidFDP }: NodeVersion): TreeVersions {
-    const key = treeKey(dbid, objidFDP);
-    let tree = this.#trees.get(key);
-    if (tree === undefined) {
-      tree = { count: 0, shrunk: 0, unlogged: new Set() };
-      this.#trees.set(key, tree);
-    }
-    return tree;
-  }
-
-  addLogged(_change: NodeChange, version: Version): void {
-    const known = this.#byRceid.get(version.rceid);
-    if (known === undefined) return;
-    known.isUndoInfoLogged = true;
-    this.#tree(known).unlogged.delete(known);
+    const { rceid, operation, key, bookmarkData, before } = version;
+    const at = this.#allocate(key.length + bookmarkData.length + before.length);
+    this.#copy(key, 0, key.length, at);
+    this.#copy(bookmarkData, 0, bookmarkData.length, at + key.length);
+    this.#copy(before, 0, before.length, at + key.length + bookmarkData.length);
+    const growth = operation === UNDO_OPERATION.replace ? newDataBytes(change) - before.length : 0;
+    this.#enter(change, rceid, operation, growth, at, key.length, bookmarkData.length, before.length);
   }
 
   addInsert(
     change: NodeChange,
     rceid: number,
     source: Uint8Array,
-    at: number,
+    from: number,
     keyBytes: number,
     dataBytes: number,
   ): void {
-    const end = at + keyBytes;
-    this.add(change, {
+    const at = this.#allocate(keyBytes + dataBytes);
+    this.#copy(source, from, keyBytes + dataBytes, at);
+    this.#enter(change, rceid, UNDO_OPERATION.insert, 0, at, keyBytes, dataBytes, 0);
+  }
+
+  #enter(
+    change: NodeChange,
+    rceid: number,
+    operation: number,
+    growth: number,
+    at: number,
+    keyBytes: number,
+    dataBytes: number,
+    beforeBytes: number,
+  ): void {
+    const owner = this.#owners.owner(change.procid);
+    const tree = this.#tree(change);
+    const entry = new StoredVersion(
+      change,
+      owner,
       rceid,
-      operation: UNDO_OPERATION.insert,
-      key: source.subarray(at, end),
-      bookmarkData: source.subarray(end, end + dataBytes),
-      before: NO_BYTES,
-    });
+      operation,
+      growth,
+      tree,
+      this.#piece,
+      at,
+      keyBytes,
+      dataBytes,
+      beforeBytes,
+    );
+    this.#link(entry);
+    owner.versions.push(entry);
+    this.#bytes += entry.bytes;
+    tree.count++;
+    if (growth < 0) tree.shrunk++;
+    if (!entry.isUndoInfoLogged) tree.unlogged.add(entry);
+  }
+
+  /** Room for `count` bytes in the piece of memory in use. */
+  #allocate(count: number): number {
+    if (this.#used + count > this.#piece.length) {
+      this.#piece = new Uint8Array(Math.max(PIECE_BYTES, count));
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += count;
+    return at;
+  }
+
+  #copy(source: Uint8Array, from: number, count: number, to: number): void {
+    const piece = this.#piece;
+    if (count < SHORT_COPY) {
+      for (let i = 0; i < count; i++) piece[to + i] = source[from + i] ?? 0;
+    } else {
+      piece.set(source.subarray(from, from + count), to);
+    }
+  }
+
+  #tree({ dbid, objidFDP }: NodeChange): TreeVersions {
+    const key = treeKey(dbid, objidFDP);
+    let tree = this.#trees.get(key);
+    if (tree === undefined) {
+      tree = { key, count: 0, shrunk: 0, unlogged: new Set() };
+      this.#trees.set(key, tree);
+    }
+    return tree;
+  }
+
+  addLogged(): void {
+    // The engine knows which version it has logged: see setLogged.
+  }
+
+  /** The log holds what it takes to undo a change. */
+  setLogged(version: NodeVersion): void {
+    const entry = version as StoredVersion;
+    entry.isUndoInfoLogged = true;
+    entry.tree.unlogged.delete(entry);
   }
 
   defer(_change: NodeChange, rceid: number): void {
     throw new Error(`the engine met change ${rceid} on a page before it made it`);
   }
 
-  find(_procid: number, rceid: number): NodeVersion | undefined {
-    return this.#byRceid.get(rceid);
+  find(procid: number, rceid: number): NodeVersion | undefined {
+    const { versions } = this.#owners.owner(procid);
+    for (let i = versions.length - 1; i >= 0; i--) {
+      if (versions[i]?.rceid === rceid) return versions[i];
+    }
+    return undefined;
   }
 
   /** The change was undone: it leaves the store, and the list of its session, whose last it is. */
-  remove(_procid: number, rceid: number): void {
-    const entry = this.#byRceid.get(rceid);
-    if (entry === undefined) return;
-    const { versions } = entry.owner;
-    if (versions.at(-1) !== entry) throw new Error('changes are undone from the newest back');
-    versions.pop();
+  remove(procid: number, rceid: number): void {
+    const { versions } = this.#owners.owner(procid);
+    const entry = versions.pop() as StoredVersion | undefined;
+    if (entry?.rceid !== rceid) throw new Error('changes are undone from the newest back');
     this.#drop(entry);
   }
 
@@ -214,27 +329,20 @@ export class NodeVersions implements VersionLog {
     key: Uint8Array,
     bookmarkData: Uint8Array = NO_BYTES,
   ): NodeVersion | undefined {
-    if (!this.hasVersions(dbid, objid)) return undefined;
-    const data = bookmarkData;
-    const heads = this.#heads.get(nodeHash(dbid, objid, key, data));
-    if (heads === undefined) return undefined;
-    for (const head of heads) {
-      const isIt =
-        head.objidFDP === objid &&
-        head.dbid === dbid &&
-        bytesEqual(head.key, key) &&
-        bytesEqual(head.bookmarkData, data);
-      if (isIt) return head;
-    }
-    return undefined;
+    const tree = this.#trees.get(treeKey(dbid, objid));
+    if (tree === undefined) return undefined;
+    const hash = hashOf(bookmarkData, 0, bookmarkData.length, hashOf(key, 0, key.length, tree.key));
+    let head = this.#heads.get(hash);
+    while (head !== undefined && !head.isOfNode(tree, key, bookmarkData)) head = head.sibling;
+    return head;
   }
 
   /** A transaction committed: its changes are seen by those that begin from now on. */
   commit(owner: VersionOwner, trxCommit0: number): void {
-    for (const version of owner.versions) {
-      const tree = this.#tree(version);
+    for (const version of owner.versions as StoredVersion[]) {
+      const { tree } = version;
       if (version.growth < 0) tree.shrunk--;
-      tree.unlogged.delete(version);
+      if (!version.isUndoInfoLogged) tree.unlogged.delete(version);
       version.trxCommit0 = trxCommit0;
       this.#committed.push(version);
     }
@@ -266,12 +374,19 @@ export class NodeVersions implements VersionLog {
 
   /** Whether a tree has changes of others than `owner` that one who sees up to `snapshot` does not see. */
   hasForeign(dbid: number, objid: number, owner: VersionOwner, snapshot: number): boolean {
-    if (!this.hasVersions(dbid, objid)) return false;
-    for (const version of this.#byRceid.values()) {
-      if (version.objidFDP !== objid || version.dbid !== dbid || version.owner === owner) continue;
-      if (version.trxCommit0 === 0 || compareTrx(version.trxCommit0, snapshot) >= 0) return true;
+    const tree = this.#trees.get(treeKey(dbid, objid));
+    if (tree === undefined) return false;
+    for (const other of this.#owners.all()) {
+      if (other !== owner && (other.versions as StoredVersion[]).some((version) => version.tree === tree)) {
+        return true;
+      }
     }
-    return false;
+    return this.#committed
+      .slice(this.#purgeFrom)
+      .some(
+        (version) =>
+          version.tree === tree && version.owner !== owner && compareTrx(version.trxCommit0, snapshot) >= 0,
+      );
   }
 
   /** Uncommitted changes of a tree whose old state is in memory only: its pages may not be written before. */
@@ -285,51 +400,67 @@ export class NodeVersions implements VersionLog {
    */
   mostDataBytes(newest: NodeVersion | undefined): number {
     let most = 0;
-    for (let version = newest; version !== undefined; version = version.older) {
+    for (let version = newest as StoredVersion | undefined; version !== undefined; version = version.older) {
       if (version.trxCommit0 === 0 && version.operation === UNDO_OPERATION.replace) {
-        most = Math.max(most, version.before.length);
+        most = Math.max(most, version.beforeBytes);
       }
     }
     return most;
   }
 
-  #link(entry: NodeVersion): void {
-    let heads = this.#heads.get(entry.hash);
-    if (heads === undefined) {
-      heads = [];
-      this.#heads.set(entry.hash, heads);
+  #link(entry: StoredVersion): void {
+    const first = this.#heads.get(entry.hash);
+    let before: StoredVersion | undefined;
+    for (let head = first; head !== undefined; head = head.sibling) {
+      if (head.isOfSameNode(entry)) {
+        entry.older = head;
+        head.newer = entry;
+        this.#replaceHead(entry.hash, before, head, entry);
+        return;
+      }
+      before = head;
     }
-    for (let i = 0; i < heads.length; i++) {
-      const head = heads[i];
-      if (head === undefined || !sameNode(head, entry)) continue;
-      entry.older = head;
-      head.newer = entry;
-      heads[i] = entry;
-      return;
-    }
-    heads.push(entry);
+    entry.sibling = first;
+    this.#heads.set(entry.hash, entry);
   }
 
-  #drop(entry: NodeVersion): void {
-    const { older, newer, hash } = entry;
+  /** Puts `next` in the place of `head`, which follows `before` among those with its hash; undefined = none. */
+  #replaceHead(
+    hash: number,
+    before: StoredVersion | undefined,
+    head: StoredVersion,
+    next: StoredVersion | undefined,
+  ): void {
+    const { sibling } = head;
+    head.sibling = undefined;
+    if (next !== undefined) next.sibling = sibling;
+    const successor = next ?? sibling;
+    if (before !== undefined) before.sibling = successor;
+    else if (successor !== undefined) this.#heads.set(hash, successor);
+    else this.#heads.delete(hash);
+  }
+
+  #drop(entry: StoredVersion): void {
+    const { older, newer, hash, tree } = entry;
     if (older !== undefined) older.newer = newer;
-    if (newer !== undefined) newer.older = older;
-    else {
-      const heads = this.#heads.get(hash) ?? [];
-      const at = heads.indexOf(entry);
-      if (older !== undefined) heads[at] = older;
-      else if (heads.length === 1) this.#heads.delete(hash);
-      else heads.splice(at, 1);
+    if (newer !== undefined) {
+      newer.older = older;
+    } else {
+      let before: StoredVersion | undefined;
+      for (let head = this.#heads.get(hash); head !== entry && head !== undefined; head = head.sibling) {
+        before = head;
+      }
+      this.#replaceHead(hash, before, entry, older);
     }
     entry.older = undefined;
     entry.newer = undefined;
-    this.#byRceid.delete(entry.rceid);
     this.#bytes -= entry.bytes;
-    const tree = this.#tree(entry);
     tree.count--;
-    if (entry.growth < 0 && entry.trxCommit0 === 0) tree.shrunk--;
-    tree.unlogged.delete(entry);
-    if (tree.count === 0) this.#trees.delete(treeKey(entry.dbid, entry.objidFDP));
+    if (entry.trxCommit0 === 0) {
+      if (entry.growth < 0) tree.shrunk--;
+      if (!entry.isUndoInfoLogged) tree.unlogged.delete(entry);
+    }
+    if (tree.count === 0) this.#trees.delete(tree.key);
   }
 }
 
@@ -344,31 +475,23 @@ function needsUndoInfo(operation: number): boolean {
   return operation === UNDO_OPERATION.replace || operation === UNDO_OPERATION.flagDelete;
 }
 
+/** Room for the numbers of databases in the key of a tree. */
+const DBIDS = 8;
+
 function treeKey(dbid: number, objid: number): number {
-  return dbid * 2 ** 32 + objid;
+  return objid * DBIDS + dbid;
 }
 
-function sameNode(a: NodeVersion, b: NodeVersion): boolean {
-  return (
-    a.objidFDP === b.objidFDP &&
-    a.dbid === b.dbid &&
-    bytesEqual(a.key, b.key) &&
-    bytesEqual(a.bookmarkData, b.bookmarkData)
-  );
-}
-
-function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) {
-    if (a[i] !== b[i]) return false;
+function bytesEqualAt(bytes: Uint8Array, at: number, other: Uint8Array): boolean {
+  for (let i = 0; i < other.length; i++) {
+    if (bytes[at + i] !== other[i]) return false;
   }
   return true;
 }
 
-/** FNV-1a over what names a node. */
-function nodeHash(dbid: number, objid: number, key: Uint8Array, data: Uint8Array): number {
-  let hash = Math.imul(0x811c9dc5 ^ objid ^ (dbid << 24), 0x01000193);
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ (key[i] ?? 0), 0x01000193);
-  for (let i = 0; i < data.length; i++) hash = Math.imul(hash ^ (data[i] ?? 0), 0x01000193);
-  return hash | 0;
+/** FNV-1a over bytes, going on from `start`; what names a node is its tree, its key and its data. */
+function hashOf(bytes: Uint8Array, from: number, to: number, start: number): number {
+  let hash = start | 0;
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);
+  return hash;
 }

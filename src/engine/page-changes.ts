@@ -44,6 +44,36 @@ export interface PagePrefix {
   readonly pageFlags: number;
 }
 
+/** What records of changes of one node are encoded from: one object for all, so that a change makes no garbage. */
+class NodeFields {
+  procid = 0;
+  dbid = 0;
+  pgno = 0;
+  dbtime = 0;
+  dbtimeBefore = 0;
+  trxBegin0 = 0;
+  level = 0;
+  iline = 0;
+  pageFlags = 0;
+  pgnoFDP = 0;
+  objidFDP = 0;
+  rceid = 0;
+  rceidReplace = 0;
+  cbPrefix = 0;
+  cbOldData = 0;
+  cbNewData = 0;
+  fDiff2 = false;
+  oper = 0;
+  levelUndo = 0;
+  delta = 0;
+  cbOffset = 0;
+  key: Uint8Array = NO_BYTES;
+  data: Uint8Array = NO_BYTES;
+  diff: Uint8Array = NO_BYTES;
+  bookmarkKey: Uint8Array = NO_BYTES;
+  bookmarkData: Uint8Array = NO_BYTES;
+}
+
 /** The changes of the pages of one database. */
 export class PageChanges {
   readonly dbid: number;
@@ -52,6 +82,7 @@ export class PageChanges {
   #dbtime: number;
   readonly #lgpos = { generation: 0, isec: 0, ib: 0 };
   readonly #beforeChange: (() => void) | undefined;
+  readonly #fields = new NodeFields();
 
   constructor(options: PageChangesOptions) {
     const { dbid, pageSize, pages, transactions } = options;
@@ -104,10 +135,13 @@ export class PageChanges {
   /** Appends a record and applies it. From here on nothing may fail. */
   carryOut<N extends LogRecordName>(name: N, fields: LogRecordFields<N>): void {
     const record = this.encode(name, fields);
-    this.transactions.guard(() => {
-      this.#setLgpos(this.transactions.log.append(record));
+    const { transactions } = this;
+    try {
+      this.#setLgpos(transactions.log.append(record));
       applyRecord(record, this.context);
-    });
+    } catch (error) {
+      throw transactions.fail(error);
+    }
   }
 
   /** Appends a record that changes no page. */
@@ -151,13 +185,12 @@ export class PageChanges {
   ): void {
     this.begin(session);
     const rceid = this.#rceid(isVersioned, key.length);
-    this.carryOut('Insert', {
-      ...this.#node(session, tree, page, line, isVersioned),
-      rceid,
-      cbPrefix: page.prefixLengthFor(key),
-      key,
-      data,
-    });
+    const fields = this.#node(session, tree, page, line, isVersioned);
+    fields.rceid = rceid;
+    fields.cbPrefix = page.prefixLengthFor(key);
+    fields.key = key;
+    fields.data = data;
+    this.carryOut('Insert', fields);
   }
 
   /** Brings back the flag-deleted node at `line`; in a tree with unique keys it gets new data. */
@@ -172,13 +205,13 @@ export class PageChanges {
   ): void {
     this.begin(session);
     const rceid = this.#rceid(isVersioned, key.length + data.length);
-    const node = this.#node(session, tree, page, line, isVersioned);
-    if (tree.isUnique) {
-      const rceidReplace = this.#rceid(isVersioned, key.length + data.length);
-      this.carryOut('FlagInsertAndReplaceData', { ...node, rceid, rceidReplace, key, data });
-    } else {
-      this.carryOut('FlagInsert', { ...node, rceid, key, data });
-    }
+    const rceidReplace = tree.isUnique ? this.#rceid(isVersioned, key.length + data.length) : 0;
+    const fields = this.#node(session, tree, page, line, isVersioned);
+    fields.rceid = rceid;
+    fields.rceidReplace = rceidReplace;
+    fields.key = key;
+    fields.data = data;
+    this.carryOut(tree.isUnique ? 'FlagInsertAndReplaceData' : 'FlagInsert', fields);
   }
 
   /** Replaces the data of the node at `line`, which `view` has read; equal data change nothing. */
@@ -196,24 +229,34 @@ export class PageChanges {
     const diff = tree.isSpace ? undefined : encodeReplaceDiff(before, data, page.isLarge);
     if (diff?.length === 0) return;
     const rceid = this.#rceid(isVersioned, view.prefixLength + view.suffixLength + before.length);
-    const node = { ...this.#node(session, tree, page, line, isVersioned), rceid, cbOldData: before.length };
+    const fields = this.#node(session, tree, page, line, isVersioned);
+    fields.rceid = rceid;
+    fields.cbOldData = before.length;
+    fields.cbNewData = data.length;
+    fields.fDiff2 = diff !== undefined && page.isLarge;
     if (diff === undefined) {
-      this.carryOut('Replace', { ...node, fDiff2: false, data });
+      fields.data = data;
+      this.carryOut('Replace', fields);
     } else {
-      this.carryOut('ReplaceD', { ...node, cbNewData: data.length, fDiff2: page.isLarge, diff });
+      fields.diff = diff;
+      this.carryOut('ReplaceD', fields);
     }
   }
 
   flagDelete(session: Session, tree: Tree, page: Page, line: number, isVersioned: boolean): void {
     this.begin(session);
     const rceid = this.#rceid(isVersioned, page.pageSize / 8);
-    this.carryOut('FlagDelete', { ...this.#node(session, tree, page, line, isVersioned), rceid });
+    const fields = this.#node(session, tree, page, line, isVersioned);
+    fields.rceid = rceid;
+    this.carryOut('FlagDelete', fields);
   }
 
   /** Removes a node that no transaction can see. */
   delete(session: Session, tree: Tree, page: Page, line: number): void {
     this.begin(session);
-    this.carryOut('Delete', { ...this.#node(session, tree, page, line, false), rceid: 0 });
+    const fields = this.#node(session, tree, page, line, false);
+    fields.rceid = 0;
+    this.carryOut('Delete', fields);
   }
 
   /** Adds to the 4-byte number at `offset` in the data of a node. */
@@ -228,21 +271,22 @@ export class PageChanges {
   ): void {
     this.begin(session);
     const rceid = this.#rceid(true, key.length);
-    this.carryOut('Delta', {
-      ...this.#node(session, tree, page, line, true),
-      rceid,
-      delta,
-      cbOffset: offset,
-      bookmarkKey: key,
-      bookmarkData: NO_BYTES,
-    });
+    const fields = this.#node(session, tree, page, line, true);
+    fields.rceid = rceid;
+    fields.delta = delta;
+    fields.cbOffset = offset;
+    fields.bookmarkKey = key;
+    fields.bookmarkData = NO_BYTES;
+    this.carryOut('Delta', fields);
   }
 
   /** Replaces tag 0 of a page: the space header or split buffer of a root, the prefix of another page. */
   setExternalHeader(session: Session, tree: Tree, page: Page, data: Uint8Array): void {
     this.begin(session);
-    const node = this.#node(session, tree, page, 0, false);
-    this.carryOut('SetExternalHeader', { ...node, rceid: 0, data });
+    const fields = this.#node(session, tree, page, 0, false);
+    fields.rceid = 0;
+    fields.data = data;
+    this.carryOut('SetExternalHeader', fields);
   }
 
   /** Logs how to undo a change, before its page is written or the change is undone. */
@@ -270,28 +314,36 @@ export class PageChanges {
       bookmarkData,
       data: before,
     });
+    this.transactions.versions.setLogged(version);
   }
 
   /** Takes a change back on the node at `line`. */
   undo(session: Session, tree: Tree, page: Page, line: number, version: NodeVersion): void {
     this.begin(session);
     const { rceid, operation, key, bookmarkData } = version;
-    this.carryOut('Undo', {
-      ...this.#node(session, tree, page, line, false),
-      rceid,
-      oper: operation,
-      levelUndo: session.level,
-      bookmarkKey: key,
-      bookmarkData,
-    });
+    const fields = this.#node(session, tree, page, line, false);
+    fields.rceid = rceid;
+    fields.oper = operation;
+    fields.levelUndo = session.level;
+    fields.bookmarkKey = key;
+    fields.bookmarkData = bookmarkData;
+    this.carryOut('Undo', fields);
   }
 
-  #node(session: Session, tree: Tree, page: Page, line: number, isVersioned: boolean) {
-    return {
-      ...this.prefix(session, page.pgno, page.dbtime, line, pageFlagsOf(tree, isVersioned)),
-      pgnoFDP: tree.pgnoFdp,
-      objidFDP: tree.objid,
-    };
+  #node(session: Session, tree: Tree, page: Page, line: number, isVersioned: boolean): NodeFields {
+    const fields = this.#fields;
+    fields.procid = session.procid;
+    fields.dbid = this.dbid;
+    fields.pgno = page.pgno;
+    fields.dbtime = this.nextDbtime();
+    fields.dbtimeBefore = page.dbtime;
+    fields.trxBegin0 = session.trxBegin0;
+    fields.level = session.level;
+    fields.iline = line;
+    fields.pageFlags = pageFlagsOf(tree, isVersioned);
+    fields.pgnoFDP = tree.pgnoFdp;
+    fields.objidFDP = tree.objid;
+    return fields;
   }
 
   #rceid(isVersioned: boolean, bytes: number): number {

@@ -21,9 +21,12 @@ export interface SplitChoice {
   readonly ilinePrefixSplit: number;
   /** The same for the new page, counted from `ilineSplit`. */
   readonly ilinePrefixNew: number;
-  /** Keys of all lines. */
-  readonly keys: readonly Uint8Array[];
-  /** Data of the lines, where a separator may need it: in leaves of trees with keys that are not unique. */
+  /** Keys of the lines on both sides of the split; empty where there is none. */
+  readonly keyBefore: Uint8Array;
+  readonly keyAt: Uint8Array;
+  /** Key of the line `ilinePrefixSplit`. */
+  readonly prefixSplit: Uint8Array;
+  /** Data of a line, where a separator may need it: in leaves of trees with keys that are not unique. */
   readonly dataOf: (line: number) => Uint8Array;
 }
 
@@ -52,15 +55,77 @@ const NODE_OVERHEAD = 6;
 const PREFIX_OVERHEAD = 2;
 const TAG_BYTES = 4;
 const NO_PREFIX = -1;
+const NO_BYTES = new Uint8Array(0);
+/** Room for lines and their keys that is there from the start. */
+const LINES_START = 1024;
+const KEY_BYTES_START = 65536;
 
-interface Lines {
-  readonly keys: Uint8Array[];
-  readonly data: (line: number) => Uint8Array;
-  /** Bytes of a node and of all before it, as they are, and as a rollback may make them. */
-  readonly sums: Int32Array;
-  readonly sumsMost: Int32Array;
-  /** Bytes that a node saves with the key before it as prefix. */
-  readonly common: Int32Array;
+/** The lines of the page that is split. One object serves all splits. */
+class SplitLines {
+  count = 0;
+  /** Bytes of a line and of all before it, as they are, and as a rollback may make them. */
+  sums = new Int32Array(LINES_START);
+  sumsMost = new Int32Array(LINES_START);
+  /** Bytes that a line saves with the key before it as prefix. */
+  common = new Int32Array(LINES_START);
+  /** The keys, one behind the other, and where each begins. */
+  #keys = new Uint8Array(KEY_BYTES_START);
+  #starts = new Int32Array(LINES_START + 1);
+
+  begin(count: number): void {
+    this.count = count;
+    if (count < this.sums.length) return;
+    const length = 2 * count;
+    this.sums = new Int32Array(length);
+    this.sumsMost = new Int32Array(length);
+    this.common = new Int32Array(length);
+    this.#starts = new Int32Array(length + 1);
+  }
+
+  setNodeKey(line: number, page: Page, node: NodeView): number {
+    const length = node.prefixLength + node.suffixLength;
+    const start = this.#place(line, length);
+    return page.copyKey(node, this.#keys, start);
+  }
+
+  setKey(line: number, key: Uint8Array): void {
+    this.#keys.set(key, this.#place(line, key.length));
+  }
+
+  #place(line: number, length: number): number {
+    const start = this.#starts[line] ?? 0;
+    if (start + length > this.#keys.length) {
+      const longer = new Uint8Array(2 * (start + length));
+      longer.set(this.#keys.subarray(0, start));
+      this.#keys = longer;
+    }
+    this.#starts[line + 1] = start + length;
+    return start;
+  }
+
+  /** Copy of the key of a line; empty if there is no such line. */
+  key(line: number): Uint8Array {
+    if (line < 0 || line >= this.count) return NO_BYTES;
+    return this.#keys.slice(this.#starts[line], this.#starts[line + 1]);
+  }
+
+  /** Notes the size of a line, after its key and the lines before it. */
+  setSize(line: number, size: number, sizeMost: number): void {
+    const isFirst = line === 0;
+    this.sums[line] = size + (isFirst ? 0 : (this.sums[line - 1] ?? 0));
+    this.sumsMost[line] = sizeMost + (isFirst ? 0 : (this.sumsMost[line - 1] ?? 0));
+    this.common[line] = isFirst ? 0 : this.#savedAt(line);
+  }
+
+  #savedAt(line: number): number {
+    const keys = this.#keys;
+    const before = this.#starts[line - 1] ?? 0;
+    const start = this.#starts[line] ?? 0;
+    const limit = Math.min(start - before, (this.#starts[line + 1] ?? 0) - start);
+    let same = 0;
+    while (same < limit && keys[before + same] === keys[start + same]) same++;
+    return Math.max(0, same - PREFIX_OVERHEAD);
+  }
 }
 
 interface PrefixChoice {
@@ -69,14 +134,21 @@ interface PrefixChoice {
 }
 const WITHOUT_PREFIX: PrefixChoice = { line: NO_PREFIX, saved: 0 };
 
+const lines = new SplitLines();
+const view: NodeView = createNodeView();
+
 /** Chooses how to split a page so that the operation finds room. */
 export function chooseSplit(question: SplitQuestion): SplitChoice {
   const { page, operation } = question;
   const most = page.dataAreaBytes - TAG_BYTES;
-  let lines = linesOf(question, true);
+  const isInsert = operation.kind === SPLIT_OPERATION.insert;
+  if (!page.isRoot && page.isLeaf && isInsert && page.pgnoNext === 0 && operation.line === page.nodeCount) {
+    return appendSplit(question, most);
+  }
+  readLines(question, true);
   let kind = operation.kind;
   const withoutOperation = (): void => {
-    lines = linesOf(question, false);
+    readLines(question, false);
     kind = SPLIT_OPERATION.none;
   };
   const result = (
@@ -89,95 +161,88 @@ export function chooseSplit(question: SplitQuestion): SplitChoice {
     operation: kind,
     ilineOper: kind === SPLIT_OPERATION.none ? 0 : operation.line,
     ilineSplit,
-    clines: lines.keys.length,
+    clines: lines.count,
     ilinePrefixSplit: prefixSplit.line,
     ilinePrefixNew: prefixNew.line,
-    keys: lines.keys,
-    dataOf: lines.data,
+    keyBefore: lines.key(ilineSplit - 1),
+    keyAt: lines.key(ilineSplit),
+    prefixSplit: lines.key(prefixSplit.line),
+    dataOf: dataOf(question, kind !== SPLIT_OPERATION.none),
   });
 
   if (page.isRoot) {
-    if (
-      bytesOf(lines.sumsMost, 0, lines.keys.length) - choosePrefix(lines, 0, lines.keys.length).saved >
-      most
-    ) {
+    if (bytesOf(lines.sumsMost, 0, lines.count) - choosePrefix(0, lines.count).saved > most) {
       withoutOperation();
     }
-    return result(SPLIT_TYPE.vertical, 0, WITHOUT_PREFIX, choosePrefix(lines, 0, lines.keys.length));
-  }
-  const isInsert = operation.kind === SPLIT_OPERATION.insert;
-  const last = lines.keys.length - 1;
-  if (page.isLeaf && isInsert && page.pgnoNext === 0 && operation.line === last) {
-    const key = lines.keys[last];
-    const size = bytesOf(lines.sums, last, last + 1);
-    const asPrefix = (key?.length ?? 0) > PREFIX_OVERHEAD && size + PREFIX_OVERHEAD <= most;
-    return result(SPLIT_TYPE.append, last, WITHOUT_PREFIX, asPrefix ? { line: 0, saved: 0 } : WITHOUT_PREFIX);
+    return result(SPLIT_TYPE.vertical, 0, WITHOUT_PREFIX, choosePrefix(0, lines.count));
   }
   const isPrepend = page.isLeaf && isInsert && page.pgnoPrev === 0 && operation.line === 0;
   for (;;) {
     const line = question.isAboveAppend
-      ? lastLineThatFits(lines, most)
+      ? lastLineThatFits(most)
       : isPrepend && kind !== SPLIT_OPERATION.none
         ? 1
-        : evenLineThatFits(lines, most);
+        : evenLineThatFits(most);
     if (line > 0) {
-      const count = lines.keys.length;
-      return result(
-        SPLIT_TYPE.right,
-        line,
-        choosePrefix(lines, 0, line),
-        choosePrefix(lines, line, count - line),
-      );
+      return result(SPLIT_TYPE.right, line, choosePrefix(0, line), choosePrefix(line, lines.count - line));
     }
     if (kind === SPLIT_OPERATION.none) throw new Error(`page ${page.pgno} cannot be split`);
     withoutOperation();
   }
 }
 
-const view: NodeView = createNodeView();
-
-function linesOf({ page, operation, reservedAt }: SplitQuestion, withOperation: boolean): Lines {
-  const inserts = withOperation && operation.kind === SPLIT_OPERATION.insert;
-  const count = page.nodeCount + (inserts ? 1 : 0);
-  const keys: Uint8Array[] = [];
-  const sums = new Int32Array(count);
-  const sumsMost = new Int32Array(count);
-  const common = new Int32Array(count);
-  const pageLine = (line: number): number => (inserts && line > operation.line ? line - 1 : line);
-  const isOperation = (line: number): boolean => withOperation && line === operation.line;
-  for (let line = 0; line < count; line++) {
-    let size: number;
-    let sizeMost: number;
-    if (inserts && line === operation.line) {
-      keys.push(operation.key);
-      size = NODE_OVERHEAD + operation.key.length + operation.data.length;
-      sizeMost = size;
-    } else {
-      page.readNode(pageLine(line), view);
-      const key = page.key(view);
-      keys.push(key);
-      const stored = NODE_OVERHEAD + key.length + view.dataLength;
-      size = isOperation(line) ? NODE_OVERHEAD + key.length + operation.data.length : stored;
-      sizeMost = Math.max(size, stored + reservedAt(pageLine(line)));
-    }
-    sums[line] = (sums[line - 1] ?? 0) + size;
-    sumsMost[line] = (sumsMost[line - 1] ?? 0) + sizeMost;
-    common[line] = line === 0 ? 0 : savedBetween(keys[line - 1], keys[line]);
-  }
-  const data = (line: number): Uint8Array => {
-    if (isOperation(line)) return operation.data;
-    page.readNode(pageLine(line), view);
-    return page.data(view);
+/** A node behind all others begins a page of its own, and its key may become the prefix there. */
+function appendSplit({ page, operation }: SplitQuestion, most: number): SplitChoice {
+  const { key, data, line } = operation;
+  page.readNode(line - 1, view);
+  const size = NODE_OVERHEAD + key.length + data.length;
+  const isPrefix = key.length > PREFIX_OVERHEAD && size + PREFIX_OVERHEAD <= most;
+  return {
+    type: SPLIT_TYPE.append,
+    operation: operation.kind,
+    ilineOper: line,
+    ilineSplit: line,
+    clines: line + 1,
+    ilinePrefixSplit: NO_PREFIX,
+    ilinePrefixNew: isPrefix ? 0 : NO_PREFIX,
+    keyBefore: page.key(view),
+    keyAt: key,
+    prefixSplit: NO_BYTES,
+    dataOf: dataOf({ page, operation }, true),
   };
-  return { keys, data, sums, sumsMost, common };
 }
 
-function savedBetween(a: Uint8Array | undefined, b: Uint8Array | undefined): number {
-  if (a === undefined || b === undefined) return 0;
-  const limit = Math.min(a.length, b.length);
-  let same = 0;
-  while (same < limit && a[same] === b[same]) same++;
-  return Math.max(0, same - PREFIX_OVERHEAD);
+/** Reads the lines of the page into `lines`, with the operation carried out or without. */
+function readLines({ page, operation, reservedAt }: SplitQuestion, withOperation: boolean): void {
+  const inserts = withOperation && operation.kind === SPLIT_OPERATION.insert;
+  const count = page.nodeCount + (inserts ? 1 : 0);
+  lines.begin(count);
+  for (let line = 0; line < count; line++) {
+    if (inserts && line === operation.line) {
+      lines.setKey(line, operation.key);
+      const size = NODE_OVERHEAD + operation.key.length + operation.data.length;
+      lines.setSize(line, size, size);
+      continue;
+    }
+    const pageLine = inserts && line > operation.line ? line - 1 : line;
+    page.readNode(pageLine, view);
+    const overhead = NODE_OVERHEAD + lines.setNodeKey(line, page, view);
+    const stored = overhead + view.dataLength;
+    const size = withOperation && line === operation.line ? overhead + operation.data.length : stored;
+    lines.setSize(line, size, Math.max(size, stored + reservedAt(pageLine)));
+  }
+}
+
+function dataOf(
+  { page, operation }: Pick<SplitQuestion, 'page' | 'operation'>,
+  withOperation: boolean,
+): (line: number) => Uint8Array {
+  const inserts = withOperation && operation.kind === SPLIT_OPERATION.insert;
+  return (line) => {
+    if (withOperation && line === operation.line) return operation.data;
+    page.readNode(inserts && line > operation.line ? line - 1 : line, view);
+    return page.data(view);
+  };
 }
 
 /** Bytes of the lines `from .. to - 1`. */
@@ -190,7 +255,8 @@ function bytesOf(sums: Int32Array, from: number, to: number): number {
  * `start`: with two lines the second; with more an inner one, by the sum over its neighbours of the least
  * that they have in common on the way to it (chapter 2.1.9).
  */
-function choosePrefix({ common }: Lines, start: number, count: number): PrefixChoice {
+function choosePrefix(start: number, count: number): PrefixChoice {
+  const { common } = lines;
   if (count < 2) return WITHOUT_PREFIX;
   const at = (line: number): number => (line <= 0 || line >= count ? 0 : (common[start + line] ?? 0));
   if (count === 2) {
@@ -221,42 +287,42 @@ function choosePrefix({ common }: Lines, start: number, count: number): PrefixCh
 }
 
 /** Which of both pages would not hold its lines. */
-function overflow(lines: Lines, line: number, most: number): { split: boolean; new: boolean } {
-  const count = lines.keys.length;
+function overflow(line: number, most: number): { split: boolean; new: boolean } {
+  const { count, sumsMost } = lines;
   return {
-    split: bytesOf(lines.sumsMost, 0, line) - choosePrefix(lines, 0, line).saved > most,
-    new: bytesOf(lines.sumsMost, line, count) - choosePrefix(lines, line, count - line).saved > most,
+    split: bytesOf(sumsMost, 0, line) - choosePrefix(0, line).saved > most,
+    new: bytesOf(sumsMost, line, count) - choosePrefix(line, count - line).saved > most,
   };
 }
 
 /** The line farthest to the right at which both pages hold their lines; 0 = none. */
-function lastLineThatFits(lines: Lines, most: number): number {
-  for (let line = lines.keys.length - 1; line > 0; line--) {
-    const over = overflow(lines, line, most);
+function lastLineThatFits(most: number): number {
+  for (let line = lines.count - 1; line > 0; line--) {
+    const over = overflow(line, most);
     if (!over.split && !over.new) return line;
   }
   return 0;
 }
 
 /** The line that balances the bytes of both pages, moved as far as they must be to hold them; 0 = none. */
-function evenLineThatFits(lines: Lines, most: number): number {
-  let line = evenLine(lines);
+function evenLineThatFits(most: number): number {
+  let line = evenLine();
   let direction = 0;
   for (;;) {
-    const over = overflow(lines, line, most);
+    const over = overflow(line, most);
     if (!over.split && !over.new) return line;
     if (over.split && over.new) return 0;
     const step = over.split ? -1 : 1;
     if (direction === -step) return 0;
     direction = step;
     line += step;
-    if (line <= 0 || line >= lines.keys.length) return 0;
+    if (line <= 0 || line >= lines.count) return 0;
   }
 }
 
 /** The line whose left side comes nearest to half of all bytes; of two that are as near, the one to the right. */
-function evenLine({ sums, keys }: Lines): number {
-  const count = keys.length;
+function evenLine(): number {
+  const { sums, count } = lines;
   const total = sums[count - 1] ?? 0;
   const half = Math.floor(total / 2);
   const left = (line: number): number => sums[line - 1] ?? 0;

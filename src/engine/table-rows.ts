@@ -1,4 +1,4 @@
-import { COLTYP, COLUMN_FLAG, coltypSize, isFixedColumn, isTaggedColumn } from '../format/column.js';
+import { COLUMN_FLAG, coltypSize, isFixedColumn, isTaggedColumn } from '../format/column.js';
 import { compressSevenBit } from '../format/compression.js';
 import { EseError } from '../format/ese-error.js';
 import type { KeyBuilder } from '../format/key.js';
@@ -25,7 +25,6 @@ const SEPARATE_DEFAULT = 1023;
 /** Size of a 32-bit id: a value that is not longer gains nothing by being stored apart. */
 const LID_BYTES = 4;
 const NO_BYTES = new Uint8Array(0);
-const AUTO_COLUMN = COLUMN_FLAG.autoIncrement | COLUMN_FLAG.version | COLUMN_FLAG.escrowUpdate;
 
 /**
  * Inserts a row and returns its primary key.
@@ -40,20 +39,16 @@ export function insertRow(
   options?: CommitOptions,
 ): Uint8Array {
   return session.transaction(() => {
-    const { encoder, definition } = table;
+    const { encoder } = table;
     encoder.clear();
-    for (const [index, column] of definition.columns.entries()) {
-      if (column.coltyp === COLTYP.nil) continue;
-      const isSet = changes.has(index);
-      if (hasFlag(column, AUTO_COLUMN) && !isSet) {
-        encoder.setValue(index, { bytes: automaticValue(table, index) });
-      } else if (
-        !isSet &&
-        hasFlag(column, COLUMN_FLAG.notNull) &&
-        table.layout.defaults[index] === undefined
-      ) {
-        throw new EseError('JET_errNullInvalid', `column ${column.name} must not be NULL`);
+    for (const index of table.requiredColumns) {
+      if (!changes.has(index)) {
+        const { name } = table.columnAt(index);
+        throw new EseError('JET_errNullInvalid', `column ${name} must not be NULL`);
       }
+    }
+    for (const index of table.automaticColumns) {
+      if (!changes.has(index)) encoder.setValue(index, { bytes: automaticValue(table, index) });
     }
     setColumns(session, table, changes);
     for (const index of changes.keys()) noteAutoIncrement(table, index);
@@ -63,11 +58,7 @@ export function insertRow(
     const key = primaryKey(table, reader);
     const { trees } = table.host;
     trees.insert(session, table.tree, key, record, true);
-    for (const index of table.secondaries) {
-      for (const entry of keysOf(index.keys, table, reader)) {
-        trees.insert(session, index.tree, entry, key, true);
-      }
-    }
+    insertEntries(session, table, reader, key);
     return key;
   }, options);
 }
@@ -86,14 +77,15 @@ export function updateRow(
   options?: CommitOptions,
 ): Uint8Array {
   return session.transaction(() => {
-    const { encoder, definition, host } = table;
+    const { encoder, host } = table;
     const { trees } = host;
     const reader = longValueReader(table, session);
     const changed = new Set(changes.keys());
-    for (const [index, column] of definition.columns.entries()) {
-      if (column.coltyp !== COLTYP.nil && hasFlag(column, COLUMN_FLAG.version)) changed.add(index);
-      if (changes.has(index) && hasFlag(column, COLUMN_FLAG.escrowUpdate)) {
-        throw new EseError('JET_errColumnNotUpdatable', `column ${column.name} changes by amounts only`);
+    for (const index of table.versionColumns) changed.add(index);
+    for (const index of table.escrowColumns) {
+      if (changes.has(index)) {
+        const { name } = table.columnAt(index);
+        throw new EseError('JET_errColumnNotUpdatable', `column ${name} changes by amounts only`);
       }
     }
     const affected = table.secondaries.filter(({ columns }) => intersects(columns, changed));
@@ -103,9 +95,7 @@ export function updateRow(
 
     encoder.load(before, 0, before.length);
     const dropped = separatedValues(table, changes.keys());
-    for (const [index, column] of definition.columns.entries()) {
-      if (column.coltyp !== COLTYP.nil && hasFlag(column, COLUMN_FLAG.version)) countUp(table, index);
-    }
+    for (const index of table.versionColumns) countUp(table, index);
     setColumns(session, table, changes);
     for (const index of changes.keys()) noteAutoIncrement(table, index);
     const record = encodeRecord(session, table);
@@ -123,11 +113,7 @@ export function updateRow(
       });
       trees.flagDelete(session, table.tree, key, NO_BYTES, true);
       trees.insert(session, table.tree, newKey, record, true);
-      for (const index of table.secondaries) {
-        for (const entry of keysOf(index.keys, table, reader)) {
-          trees.insert(session, index.tree, entry, newKey, true);
-        }
-      }
+      insertEntries(session, table, reader, newKey);
     }
     for (const lid of dropped) table.longValuesIfAny?.addReference(session, lid, -1);
     return newKey;
@@ -198,6 +184,15 @@ export function longValueReader(table: Table, reader: Reader): ReadLongValue {
   };
 }
 
+/** Inserts the entries of the record in `table.values` into all secondary indexes. */
+function insertEntries(session: Session, table: Table, reader: ReadLongValue, key: Uint8Array): void {
+  const { trees } = table.host;
+  for (const index of table.secondaries) {
+    for (const entry of keysOf(index.keys, table, reader))
+      trees.insert(session, index.tree, entry, key, true);
+  }
+}
+
 /** The keys that the record in `table.values` has in an index. */
 export function keysOf(builder: KeyBuilder, table: Table, reader: ReadLongValue): Uint8Array[] {
   const keys: Uint8Array[] = [];
@@ -261,10 +256,13 @@ function setColumns(session: Session, table: Table, changes: RowChanges): void {
       );
     }
     if (!mayBeSeparated(column)) {
-      encoder.setValues(
-        index,
-        values.map((bytes) => ({ bytes })),
-      );
+      const [bytes] = values;
+      if (values.length === 1 && bytes !== undefined) encoder.setValue(index, { bytes });
+      else
+        encoder.setValues(
+          index,
+          values.map((one) => ({ bytes: one })),
+        );
       continue;
     }
     const isCompressed = hasFlag(column, COLUMN_FLAG.compressed);
@@ -289,7 +287,7 @@ function separate(session: Session, table: Table, bytes: Uint8Array, isCompresse
 
 /** Encodes the record; while it is too long, its longest value is stored apart. Valid until the next row. */
 function encodeRecord(session: Session, table: Table): Uint8Array {
-  const { encoder, record } = table;
+  const { record } = table;
   const most = table.recordBytesMost;
   for (;;) {
     record.length = 0;
@@ -299,36 +297,38 @@ function encodeRecord(session: Session, table: Table): Uint8Array {
       throw new EseError('JET_errRecordTooBig', `the record would exceed ${most} bytes`);
     }
   }
+}
 
-  function encodedSize({ encoder: rows }: Table): number | undefined {
-    try {
-      return rows.encode(record);
-    } catch (error) {
-      if (error instanceof EseError && error.name === 'JET_errRecordTooBig') return undefined;
-      throw error;
+/** Size of the record; undefined if it is too long for its offsets. */
+function encodedSize({ encoder, record }: Table): number | undefined {
+  try {
+    return encoder.encode(record);
+  } catch (error) {
+    if (error instanceof EseError && error.name === 'JET_errRecordTooBig') return undefined;
+    throw error;
+  }
+}
+
+/** Stores the longest intrinsic value of a long type apart; false if there is none. */
+function pushOut(session: Session, table: Table): boolean {
+  const { encoder, definition } = table;
+  let best: { index: number; at: number; length: number } | undefined;
+  for (const [index, column] of definition.columns.entries()) {
+    if (!mayBeSeparated(column)) continue;
+    for (const [at, value] of encoder.values(index).entries()) {
+      const { length } = value.bytes;
+      if (value.separated === true || value.compressed === true || length <= LID_BYTES) continue;
+      if (best === undefined || length > best.length) best = { index, at, length };
     }
   }
-
-  /** Stores the longest intrinsic value of a long type apart; false if there is none. */
-  function pushOut(owner: Session, { definition }: Table): boolean {
-    let best: { index: number; at: number; length: number } | undefined;
-    for (const [index, column] of definition.columns.entries()) {
-      if (!mayBeSeparated(column)) continue;
-      for (const [at, value] of encoder.values(index).entries()) {
-        const { length } = value.bytes;
-        if (value.separated === true || value.compressed === true || length <= LID_BYTES) continue;
-        if (best === undefined || length > best.length) best = { index, at, length };
-      }
-    }
-    if (best === undefined) return false;
-    const { index, at } = best;
-    const values = [...encoder.values(index)];
-    const value = values[at];
-    if (value === undefined) return false;
-    values[at] = separate(owner, table, value.bytes, hasFlag(table.columnAt(index), COLUMN_FLAG.compressed));
-    encoder.setValues(index, values);
-    return true;
-  }
+  if (best === undefined) return false;
+  const { index, at } = best;
+  const values = [...encoder.values(index)];
+  const value = values[at];
+  if (value === undefined) return false;
+  values[at] = separate(session, table, value.bytes, hasFlag(table.columnAt(index), COLUMN_FLAG.compressed));
+  encoder.setValues(index, values);
+  return true;
 }
 
 /** Ids of the separated values in columns of the loaded record. */

@@ -1,5 +1,5 @@
 import { createByteWriter } from '../format/byte-writer.js';
-import { COLTYP, type ColumnDefinition, isLongValueType } from '../format/column.js';
+import { COLTYP, COLUMN_FLAG, type ColumnDefinition, isLongValueType } from '../format/column.js';
 import { EseError } from '../format/ese-error.js';
 import { createKeyBuilder, type KeyBuilder } from '../format/key.js';
 import { pageHeaderBytes, SMALL_PAGE_MAX } from '../format/page.js';
@@ -44,6 +44,8 @@ export interface SecondaryIndex {
 /** Key limit of a table without a primary index: its rows have numbers of 4 bytes. */
 export const SEQUENCE_KEY_BYTES = 4;
 const DENSITY_DEFAULT = 100;
+const KEY_MOST_DEFAULT = 255;
+const AUTOMATIC_COLUMN = COLUMN_FLAG.autoIncrement | COLUMN_FLAG.version | COLUMN_FLAG.escrowUpdate;
 
 /** A table as all sessions share it: its definition, prepared for reading and writing rows. */
 export class Table {
@@ -65,6 +67,15 @@ export class Table {
   /** The table was deleted. */
   isDeleted = false;
   readonly record = createByteWriter(4096);
+  /** Most bytes of a record. */
+  recordBytesMost = 0;
+  /** Columns that get a value when a row is inserted without one, and those that must have one. */
+  automaticColumns: readonly number[] = [];
+  requiredColumns: readonly number[] = [];
+  versionColumns: readonly number[] = [];
+  escrowColumns: readonly number[] = [];
+  /** Indexes of columns by the names that were asked for. */
+  readonly #columnsByName = new Map<string, number>();
   #longValues: LongValues | undefined;
   #sequence: number | undefined;
   /** Last number given out by the automatic column; undefined until it is known. */
@@ -78,7 +89,7 @@ export class Table {
     this.values = values;
     this.encoder = encoder;
     this.tree = treeOf(definition, definition.density, true, host.pageSize);
-    this.#openIndexes();
+    this.#prepare();
   }
 
   get definition(): TableDefinition {
@@ -90,7 +101,7 @@ export class Table {
     this.#definition = definition;
     Object.assign(this, this.#arrange(definition));
     if (definition.longValueTree === undefined) this.#longValues = undefined;
-    this.#openIndexes();
+    this.#prepare();
   }
 
   /** The long-value tree was made, or its making rolled back; rows under way are not disturbed. */
@@ -103,6 +114,32 @@ export class Table {
   #arrange(definition: TableDefinition) {
     const layout = createRecordLayout(definition.columns, this.host.pageSize);
     return { layout, values: createRecordValues(layout), encoder: createRecordEncoder(layout) };
+  }
+
+  /** Prepares what depends on columns and indexes. */
+  #prepare(): void {
+    this.#columnsByName.clear();
+    const { pageSize } = this.host;
+    const { primaryIndex } = this.#definition;
+    const keyMost =
+      primaryIndex === undefined ? SEQUENCE_KEY_BYTES : (primaryIndex.keyMost ?? KEY_MOST_DEFAULT);
+    this.recordBytesMost = recordBytesMost(
+      pageSize - pageHeaderBytes(pageSize),
+      pageSize > SMALL_PAGE_MAX,
+      keyMost,
+    );
+    const withFlag = (flag: number): number[] =>
+      this.#definition.columns.flatMap((column, index) =>
+        column.coltyp !== COLTYP.nil && hasFlag(column, flag) ? [index] : [],
+      );
+    this.automaticColumns = withFlag(AUTOMATIC_COLUMN);
+    this.requiredColumns = withFlag(COLUMN_FLAG.notNull).filter(
+      (index) =>
+        this.layout.defaults[index] === undefined && !hasFlag(this.columnAt(index), AUTOMATIC_COLUMN),
+    );
+    this.versionColumns = withFlag(COLUMN_FLAG.version);
+    this.escrowColumns = withFlag(COLUMN_FLAG.escrowUpdate);
+    this.#openIndexes();
   }
 
   #openIndexes(): void {
@@ -124,14 +161,6 @@ export class Table {
       }));
   }
 
-  /** Most bytes of a record. */
-  get recordBytesMost(): number {
-    const { pageSize } = this.host;
-    const { primaryIndex } = this.#definition;
-    const keyMost = primaryIndex === undefined ? SEQUENCE_KEY_BYTES : (primaryIndex.keyMost ?? 255);
-    return recordBytesMost(pageSize - pageHeaderBytes(pageSize), pageSize > SMALL_PAGE_MAX, keyMost);
-  }
-
   /** The long values of the table; made if `session` is about to store the first one. */
   longValues(session: Session): LongValues {
     this.#longValues ??= this.host.openLongValues(this) ?? this.host.createLongValues(this, session);
@@ -146,11 +175,14 @@ export class Table {
 
   /** Index of a column, by name without regard to case. Throws JET_errColumnNotFound. */
   column(name: string): number {
+    const known = this.#columnsByName.get(name);
+    if (known !== undefined) return known;
     const wanted = name.toUpperCase();
     const index = this.#definition.columns.findIndex(
       (column) => column.coltyp !== COLTYP.nil && column.name.toUpperCase() === wanted,
     );
     if (index < 0) throw new EseError('JET_errColumnNotFound', `there is no column ${name}`);
+    this.#columnsByName.set(name, index);
     return index;
   }
 

@@ -68,7 +68,7 @@ export class Transactions {
     this.#purged = options.purged;
     this.idle = options.idle ?? (() => {});
     this.#sessionsMax = options.sessionsMax ?? PROCID_MAX - PROCID_FIRST;
-    const owners = { owner: (procid: number) => this.session(procid) };
+    const owners = { owner: (procid: number) => this.session(procid), all: () => this.sessions };
     this.versions = new NodeVersions(owners, options.versionBytesMax);
   }
 
@@ -143,7 +143,12 @@ export class Transactions {
     this.assertUsable();
     const { encoder } = this;
     encoder.clear();
-    return this.guard(() => this.log.append(encoder.encode(name, fields)));
+    const record = encoder.encode(name, fields);
+    try {
+      return this.log.append(record);
+    } catch (error) {
+      throw this.fail(error);
+    }
   }
 
   /** Carries out something that leaves the instance unusable if it fails half-way. */
@@ -151,9 +156,14 @@ export class Transactions {
     try {
       return action();
     } catch (error) {
-      this.#failure ??= error;
-      throw error;
+      throw this.fail(error);
     }
+  }
+
+  /** Something has failed half-way: the instance cannot be used any more. Returns the error. */
+  fail(error: unknown): unknown {
+    this.#failure ??= error;
+    return error;
   }
 
   /** Throws JET_errInstanceUnavailable once something has failed half-way. */

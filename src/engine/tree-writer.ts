@@ -459,7 +459,8 @@ const NO_SPLIT = {
 };
 
 function splitFields(page: Page, choice: SplitChoice, separator: Uint8Array, dbtime: number) {
-  const { type, operation, ilineOper, ilineSplit, clines, ilinePrefixSplit, ilinePrefixNew, keys } = choice;
+  const { type, operation, ilineOper, ilineSplit, clines, ilinePrefixSplit, ilinePrefixNew, prefixSplit } =
+    choice;
   const isVertical = type === SPLIT_TYPE.vertical;
   const isHot =
     type === SPLIT_TYPE.right &&
@@ -482,7 +483,7 @@ function splitFields(page: Page, choice: SplitChoice, separator: Uint8Array, dbt
     ilinePrefixNew,
     keyParent: separator,
     prefixSplitOld: page.isRoot ? NO_BYTES : page.externalHeader,
-    prefixSplitNew: keys[ilinePrefixSplit] ?? NO_BYTES,
+    prefixSplitNew: prefixSplit,
     ...(needsImage ? encodePageImage(page, dbtime) : { preimage: NO_BYTES, preimageFlags: 0 }),
   };
 }
@@ -493,8 +494,7 @@ function splitFields(page: Page, choice: SplitChoice, separator: Uint8Array, dbt
  */
 function separatorOf(page: Page, choice: SplitChoice, tree: Tree): Uint8Array {
   if (choice.type === SPLIT_TYPE.vertical) return NO_BYTES;
-  const left = choice.keys[choice.ilineSplit - 1] ?? NO_BYTES;
-  const right = choice.keys[choice.ilineSplit] ?? NO_BYTES;
+  const { keyBefore: left, keyAt: right } = choice;
   if (!page.isLeaf) return left;
   const common = commonLength(left, right);
   if (common < right.length) return right.slice(0, common + 1);

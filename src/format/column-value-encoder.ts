@@ -23,13 +23,17 @@ const OLE_TO_UNIX_DAYS = 25_569;
 const GUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const SPACE = 0x20;
 
-/** Ranges of the integer types, and how each is written. */
-const INTEGERS: Readonly<Record<number, { readonly least: bigint; readonly most: bigint }>> = {
-  [COLTYP.unsignedByte]: { least: 0n, most: 0xffn },
-  [COLTYP.short]: { least: -0x8000n, most: 0x7fffn },
-  [COLTYP.unsignedShort]: { least: 0n, most: 0xffffn },
-  [COLTYP.long]: { least: -0x80000000n, most: 0x7fffffffn },
-  [COLTYP.unsignedLong]: { least: 0n, most: 0xffffffffn },
+/** Ranges of the integer types of up to 4 bytes. */
+const INTEGERS: Readonly<Record<number, { readonly least: number; readonly most: number }>> = {
+  [COLTYP.unsignedByte]: { least: 0, most: 0xff },
+  [COLTYP.short]: { least: -0x8000, most: 0x7fff },
+  [COLTYP.unsignedShort]: { least: 0, most: 0xffff },
+  [COLTYP.long]: { least: -0x80000000, most: 0x7fffffff },
+  [COLTYP.unsignedLong]: { least: 0, most: 0xffffffff },
+};
+
+/** Ranges of those of 8. */
+const LONG_INTEGERS: Readonly<Record<number, { readonly least: bigint; readonly most: bigint }>> = {
   [COLTYP.currency]: { least: -(2n ** 63n), most: 2n ** 63n - 1n },
   [COLTYP.longLong]: { least: -(2n ** 63n), most: 2n ** 63n - 1n },
   [COLTYP.unsignedLongLong]: { least: 0n, most: 2n ** 64n - 1n },
@@ -79,23 +83,23 @@ function padded(column: ColumnDefinition, bytes: Uint8Array, size: number): Uint
 }
 
 function encodePlain(column: ColumnDefinition, value: ColumnValue): Uint8Array {
-  const { coltyp, codePage } = column;
+  const { coltyp } = column;
   const size = coltypSize(coltyp);
   if (value instanceof Uint8Array) {
     if (size !== 0 && value.length !== size) throw invalid(column, value);
     return value;
   }
+  const range = INTEGERS[coltyp];
+  if (range !== undefined) return encodeInteger(column, value, size, range);
+  if (isTextType(coltyp)) return encodeText(column, value);
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
-  const range = INTEGERS[coltyp];
-  if (range !== undefined) {
+  const longRange = LONG_INTEGERS[coltyp];
+  if (longRange !== undefined) {
     if (typeof value === 'number' && !Number.isInteger(value)) throw invalid(column, value);
     if (typeof value !== 'number' && typeof value !== 'bigint') throw invalid(column, value);
-    if (value < range.least || value > range.most) throw invalid(column, value);
-    if (size === 8) view.setBigInt64(0, BigInt.asIntN(64, BigInt(value)), true);
-    else if (size === 4) view.setInt32(0, Number(value), true);
-    else if (size === 2) view.setInt16(0, Number(value), true);
-    else view.setUint8(0, Number(value));
+    if (value < longRange.least || value > longRange.most) throw invalid(column, value);
+    view.setBigInt64(0, BigInt.asIntN(64, BigInt(value)), true);
     return bytes;
   }
   switch (coltyp) {
@@ -121,23 +125,49 @@ function encodePlain(column: ColumnDefinition, value: ColumnValue): Uint8Array {
       for (let i = 0; i < size; i++) bytes[GUID_TEXT_ORDER[i] ?? 0] = text[i] ?? 0;
       return bytes;
     }
-    case COLTYP.text:
-    case COLTYP.longText: {
-      if (typeof value !== 'string') throw invalid(column, value);
-      if (effectiveCodePage(codePage) === CODE_PAGE_UNICODE)
-        return Uint8Array.from(Buffer.from(value, 'utf16le'));
-      const encoded = encodeSingleByteText(value, codePage);
-      if (encoded === undefined) {
-        throw new EseError(
-          'JET_errInvalidParameter',
-          `column ${column.name} holds text of code page ${effectiveCodePage(codePage)} only`,
-        );
-      }
-      return encoded;
-    }
     default:
       throw invalid(column, value);
   }
+}
+
+/** Without a `DataView`: making one for each value would cost more than all the rest. */
+function encodeInteger(
+  column: ColumnDefinition,
+  value: ColumnValue,
+  size: number,
+  range: { readonly least: number; readonly most: number },
+): Uint8Array {
+  if (typeof value !== 'number' && typeof value !== 'bigint') throw invalid(column, value);
+  if (value < range.least || value > range.most) throw invalid(column, value);
+  const number = Number(value);
+  if (!Number.isInteger(number)) throw invalid(column, value);
+  const bytes = new Uint8Array(size);
+  for (let i = 0; i < size; i++) bytes[i] = number >> (8 * i);
+  return bytes;
+}
+
+function encodeText(column: ColumnDefinition, value: ColumnValue): Uint8Array {
+  const { codePage } = column;
+  if (typeof value !== 'string') throw invalid(column, value);
+  if (effectiveCodePage(codePage) === CODE_PAGE_UNICODE) return encodeUtf16(value);
+  const encoded = encodeSingleByteText(value, codePage);
+  if (encoded === undefined) {
+    throw new EseError(
+      'JET_errInvalidParameter',
+      `column ${column.name} holds text of code page ${effectiveCodePage(codePage)} only`,
+    );
+  }
+  return encoded;
+}
+
+function encodeUtf16(text: string): Uint8Array {
+  const bytes = new Uint8Array(2 * text.length);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    bytes[2 * i] = unit;
+    bytes[2 * i + 1] = unit >> 8;
+  }
+  return bytes;
 }
 
 /** Days since 1899-12-30; before that the time of day still counts up (chapter 3.5). */

@@ -290,11 +290,11 @@ export class Page {
     throw new EseError('JET_errNodeCorrupted', `node ${line} ${what}`, { pgno: this.pgno });
   }
 
-  /** Copies the key of a node into `into` (which must be long enough) and returns its length. */
-  copyKey(node: NodeView, into: Uint8Array): number {
+  /** Copies the key of a node into `into` (which must be long enough), from `at` on, and returns its length. */
+  copyKey(node: NodeView, into: Uint8Array, at = 0): number {
     const { prefixLength, suffixLength, suffixOffset } = node;
-    if (prefixLength > 0) copyBytes(this.bytes, this.tagOffset(0), into, 0, prefixLength);
-    copyBytes(this.bytes, suffixOffset, into, prefixLength, suffixLength);
+    if (prefixLength > 0) copyBytes(this.bytes, this.tagOffset(0), into, at, prefixLength);
+    copyBytes(this.bytes, suffixOffset, into, at + prefixLength, suffixLength);
     return prefixLength + suffixLength;
   }
 

@@ -52,8 +52,6 @@ const TAGFLD_SMALL_OFFSET_MOST = 0x1fff;
 const TAGFLD_LARGE_OFFSET_MOST = 0x7fff;
 const MULTI_VALUE_SEPARATED = 0x8000;
 const MULTI_VALUE_OFFSET_MOST = 0x7fff;
-/** A record's offsets are 16-bit words. */
-const FIXED_AREA_MOST = 0xffff;
 /** Longest first value of the short two-value form: its length is one byte. */
 const TWO_VALUES_FIRST_MOST = 0xff;
 
@@ -92,7 +90,8 @@ function tooBig(): EseError {
 /** Prepares encoding the records of a table. */
 export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
   const { columns, isLargePage } = layout;
-  const fixed = new Uint8Array(FIXED_AREA_MOST);
+  /** The fixed values, at their offsets in the record; a stored record may hold more of them than the table has. */
+  let fixed = new Uint8Array(Math.max(RECORD_HEADER_BYTES, ...layout.fixedEnds));
   /** By fixed id: 1 = NULL. */
   const fixedNull = new Uint8Array(FID_FIXED_MOST + 1);
   const variables: (Uint8Array | undefined)[] = new Array(VARIABLE_COLUMNS).fill(undefined);
@@ -236,6 +235,7 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
       fidFixedLast = located.fidFixedLast;
       const bitmapBytes = (fidFixedLast + 7) >> 3;
       const bitmap = start + ((bytes[start + 2] ?? 0) | ((bytes[start + 3] ?? 0) << 8)) - bitmapBytes;
+      if (bitmap - start > fixed.length) fixed = new Uint8Array(bitmap - start);
       fixed.set(bytes.subarray(start, bitmap));
       loadedEnd = bitmap - start;
       for (let fid = 1; fid <= fidFixedLast; fid++) {
@@ -279,7 +279,8 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
           );
         }
         if (columnId > fidFixedLast) growFixed(columnId);
-        fixed.set(value.bytes, layout.fixedOffsets[columnId] ?? 0);
+        const offset = layout.fixedOffsets[columnId] ?? 0;
+        for (let i = 0; i < size; i++) fixed[offset + i] = value.bytes[i] ?? 0;
         fixedNull[columnId] = 0;
       } else if (isVariableColumn(columnId)) {
         if (columnId > fidVarLast) growVariable(columnId);

@@ -165,7 +165,8 @@ export function encodeSingleByteText(text: string, codePage: number): Uint8Array
   }
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {
-    const byte = table.get(text.charCodeAt(i));
+    const unit = text.charCodeAt(i);
+    const byte = unit < 0x80 ? unit : table.get(unit);
     if (byte === undefined) return undefined;
     bytes[i] = byte;
   }
