@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
 import type { AttachOptions } from '../../src/engine/instance.js';
-import { SEGMENT_BYTES } from '../../src/format/log-segment.js';
 import { seededEnvironment } from '../../src/io/environment.js';
-import type { FileSystem } from '../../src/io/file-system.js';
 import {
   createSimulatedDisk,
   formatCall,
@@ -20,6 +18,7 @@ import {
   runProgram,
 } from '../support/engine-program.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { withOrderedLogs } from '../support/ordered-logs.js';
 
 /**
  * The engine that is killed, or loses its power, before any call that changes the disk: recovery brings back each
@@ -32,9 +31,6 @@ interface Crash {
   readonly durable: number;
   readonly begun: number;
 }
-
-/** More than this in one write are the zeros of a new log. */
-const LOG_WRITE_MOST = 16 * SEGMENT_BYTES - 1;
 
 /** Each n-th call only; all of them with ESEKIT_FULL. */
 const EVERY = process.env.ESEKIT_FULL === undefined ? 61 : 1;
@@ -79,27 +75,6 @@ const VARIANTS: readonly Variant[] = [
     log: { logFileKiB: 512, logBuffers: 8 },
   },
 ];
-
-/** Logs that arrive segment by segment, as the format assumes; anything else may be lost, torn and reordered. */
-function withOrderedLogs(disk: SimulatedDisk): FileSystem {
-  return {
-    ...disk,
-    open(path, mode) {
-      const handle = disk.open(path, mode);
-      if (!path.endsWith('.log')) return handle;
-      return {
-        ...handle,
-        writeAt(from, offset) {
-          const step = from.length > LOG_WRITE_MOST ? from.length : SEGMENT_BYTES;
-          for (let at = 0; at < from.length; at += step) {
-            handle.writeAt(from.subarray(at, at + step), offset + at);
-            handle.sync();
-          }
-        },
-      };
-    },
-  };
-}
 
 interface Run {
   readonly crashes: readonly Crash[];
