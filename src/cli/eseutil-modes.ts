@@ -39,6 +39,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   mn: async () => (await import('./eseutil/dump-nodes.js')).dumpNodesMode,
   mp: async () => (await import('./eseutil/dump-flush-map.js')).dumpFlushMapMode,
   page: async () => (await import('./eseutil/dump-page.js')).dumpPageMode,
+  d: async () => (await import('./eseutil/defrag.js')).defragMode,
   g: async () => (await import('./eseutil/integrity.js')).integrityMode,
   k: async () => (await import('./eseutil/checksum.js')).checksumMode,
   y: async () => (await import('./eseutil/copy.js')).copyMode,

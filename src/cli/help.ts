@@ -38,10 +38,16 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['/t<db>', 'temporary (target) database; default TEMPDFRG<pid>.EDB in the current directory'],
         ['/p', 'preserve: leave the compact copy in the temporary file'],
         ['/b<db>', 'move the original to this name before the copy is installed'],
-        ['/u<n>, /efv<n>', 'engine format version of the copy'],
+        ['/n', 'write statistics to DFRGINFO.TXT'],
+        ['--no-space-check', 'do not ask for 110 % of the space in use'],
+        ['--keep-ids', 'keep the numbers of trees, columns and long values'],
+        ['--workers <n>', 'number of worker threads'],
         ...SOURCE_OPTIONS,
       ],
-      notes: [NOT_YET],
+      notes: [
+        'The database stays as it is until the copy is complete and verified.',
+        'It must have been shut down cleanly; a damaged one is to be repaired (/p) first.',
+      ],
     },
   ],
   [

@@ -36,6 +36,7 @@ export const LONG_OPTIONS: readonly LongOptionSpec[] = [
   { name: 'log-digits', takes: 'value', value: /^[58]$/, modes: ['r', 'c'] },
   { name: 'allow-logged-paths', takes: 'nothing', modes: ['r', 'c'] },
   { name: 'no-space-check', takes: 'nothing', modes: ['d', 'p'] },
+  { name: 'keep-ids', takes: 'nothing', modes: ['d'] },
   { name: 'out', takes: 'value', modes: ['p'] },
   { name: 'undo', takes: 'value', modes: ['p'] },
   { name: 'undo-file', takes: 'value', modes: ['p'] },

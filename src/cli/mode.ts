@@ -42,6 +42,8 @@ export interface ModeOutcome {
   readonly warning?: WarningReport;
   /** What was asked for was done, but something was lost by it (exit 4). */
   readonly lost?: boolean;
+  /** The error is the answer to a question: nothing was changed (exit 5). */
+  readonly declined?: boolean;
   /** Ends with `Operation terminated unsuccessfully`: the input could not be read to its end. */
   readonly unsuccessful?: boolean;
 }

@@ -225,6 +225,9 @@ async function runToItsEnd(
 function endingOf(outcome: ModeOutcome): Ending {
   const { result, error, warning } = outcome;
   const unsuccessful = outcome.unsuccessful === true;
+  if (error !== undefined && outcome.declined === true) {
+    return { result, exit: EXIT.refused, error: { ...errorReport(error), name: 'Declined' }, unsuccessful };
+  }
   if (error !== undefined) {
     const exit = unsuccessful ? EXIT.otherError : exitCodeOfError(error);
     return { result, exit, error: errorReport(error), unsuccessful };
@@ -246,7 +249,9 @@ function printEnd(text: TextOutput, ending: Ending, elapsedMs: number): void {
     text.line();
   } else if (error !== undefined && error.code !== null) {
     text.line();
-    text.line(errorLine(error.code, error.name, placedMessage(error), elapsedMs));
+    // Who declined knows it; whoever reads the text looks for the name of the number.
+    const name = error.name === 'Declined' ? 'JET_errInvalidParameter' : error.name;
+    text.line(errorLine(error.code, name, placedMessage(error), elapsedMs));
     text.line();
   } else if (warning !== undefined && warning.code !== null) {
     text.line(warningLine(warning.code, warning.name, warning.message, elapsedMs));

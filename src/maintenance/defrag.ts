@@ -16,11 +16,11 @@ import { openExclusive } from '../io/exclusive-file.js';
 import type { FileHandle, FileSystem, LockRole } from '../io/file-system.js';
 import { removeTemporaries, replaceFile } from '../io/replace-file.js';
 import type { JobOptions, Progress } from '../workers/pool.js';
-import { type CopyReport, copyDatabase } from './defrag/copy-database.js';
+import { type CopiedTable, type CopyReport, copyDatabase } from './defrag/copy-database.js';
 import {
   discard,
   installDatabase,
-  type MoveEvents,
+  type OnMove,
   takeBack,
   waitingPath,
   writeHeader,
@@ -44,8 +44,12 @@ export interface DefragOptions extends JobOptions {
   readonly keepsIds?: boolean;
   /** Whom locks name. Default: `eseutil`. */
   readonly role?: LockRole;
-  /** Told of each move at the end. */
-  readonly moves?: MoveEvents | undefined;
+  /** The page size that the database must have, in bytes. */
+  readonly pageSize?: number | undefined;
+  /** Told of each table that was copied. */
+  readonly onTable?: ((table: DefragTable) => void) | undefined;
+  /** Told of each move at the end, when it was made or has failed. */
+  readonly onMove?: OnMove | undefined;
   /** Told what is known of the run, before a failure is thrown. */
   readonly onFailure?: ((report: DefragReport) => void) | undefined;
 }
@@ -70,6 +74,12 @@ export interface DefragReport {
   readonly findings: readonly Finding[];
 }
 
+/** Figures of one table. Pages include those of its indexes and long values. */
+export interface DefragTable extends CopiedTable {
+  readonly pagesOwned: number;
+  readonly pagesAvailable: number;
+}
+
 type Draft = { -readonly [K in keyof DefragReport]: DefragReport[K] };
 
 /** Space that is asked for, by the size of what is alive (chapter 6.4, R4). */
@@ -83,8 +93,6 @@ const COPY_PART = 3;
 const VERIFY_PART = 1;
 /** FILETIME of 1970, in units of 100 ns. */
 const FILETIME_EPOCH = 116_444_736_000_000_000n;
-
-const NO_EVENTS: MoveEvents = { moving: () => {}, moved: () => {} };
 
 /**
  * Defragments a database.
@@ -108,7 +116,7 @@ export async function defragment(
     if (backup !== undefined) takeBack(fs, source, backup);
     const reader = openDatabaseReader(fs, source);
     try {
-      checkSource(reader);
+      checkSource(reader, options.pageSize);
       checkPaths(fs, source, temp, backup);
       return await run({ environment, reader, source, temp, options });
     } finally {
@@ -119,7 +127,12 @@ export async function defragment(
   }
 }
 
-function checkSource({ header, path }: DatabaseReader): void {
+function checkSource({ header, path, pageSize }: DatabaseReader, wanted = pageSize): void {
+  if (wanted !== pageSize) {
+    throw new EseError('JET_errPageSizeMismatch', `the pages have ${pageSize} bytes, not ${wanted}`, {
+      file: path,
+    });
+  }
   if (header.state === DATABASE_STATE.cleanShutdown) return;
   throw new EseError(
     'JET_errDatabaseDirtyShutdown',
@@ -217,6 +230,10 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
         placedAt: filetime(nowMs),
         signal,
         progress: partOf(onProgress, 0, COPY_PART, space.usedPages),
+        onTable: (table) => {
+          const { owned, available } = space.trees.get(table.objid) ?? { owned: 0, available: 0 };
+          options.onTable?.({ ...table, pagesOwned: owned, pagesAvailable: available });
+        },
       });
       target.sync();
       finished = finishedHeader(header, pageSize, identity, copied.built);
@@ -243,7 +260,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
       return { ...report, temp };
     }
     reader.close();
-    installDatabase(fs, temp, source, backup, installed, options.moves ?? NO_EVENTS);
+    installDatabase(fs, temp, source, backup, installed, options.onMove ?? (() => {}));
     return { ...report, installed: true, backup: backup ?? null };
   } catch (error) {
     if (isMade) discard(fs, temp, source);
@@ -283,17 +300,18 @@ interface CopyIntoOptions {
   readonly placedAt: Uint8Array;
   readonly signal: AbortSignal | undefined;
   readonly progress: (pages: number) => void;
+  readonly onTable: (table: CopiedTable) => void;
 }
 
 async function copyInto(
   reader: DatabaseReader,
   source: string,
   target: FileHandle,
-  { fs, keepsIds, placedAt, signal, progress }: CopyIntoOptions,
+  { fs, keepsIds, placedAt, signal, progress, onTable }: CopyIntoOptions,
 ): Promise<CopyReport> {
   const file = fs.open(source, 'read');
   try {
-    const steps = copyDatabase(reader, file, target, { keepsIds, placedAt });
+    const steps = copyDatabase(reader, file, target, { keepsIds, placedAt, onTable });
     let yieldedAt = performance.now();
     for (let pages = 0; ; pages++) {
       const step = steps.next();
@@ -316,6 +334,8 @@ interface SpaceInUse {
   readonly usedPages: number;
   /** Pages that tables and the catalog get at least, beyond what they use. */
   readonly reservedPages: number;
+  /** Pages of each tree by its number; those of a table include its children's. */
+  readonly trees: ReadonlyMap<number, { readonly owned: number; readonly available: number }>;
   readonly findings: readonly Finding[];
 }
 
@@ -329,11 +349,14 @@ function spaceOf(reader: DatabaseReader): SpaceInUse {
   });
   // Where it is not known how much is used, all of it is.
   const usedPages = findings.length > 0 ? reader.source.lastPgno : ownedPages - availablePages;
-  const used = new Map(trees.map((tree) => [tree.objid, tree.ownedPages - tree.availablePages]));
-  const reservedPages = reader
-    .tables()
-    .reduce((sum, { objid, pages }) => sum + Math.max(0, pages - (used.get(objid) ?? 0)), BASE_PAGES);
-  return { usedPages: Math.max(1, usedPages), reservedPages, findings };
+  const byObjid = new Map(
+    trees.map((tree) => [tree.objid, { owned: tree.ownedPages, available: tree.availablePages }]),
+  );
+  const reservedPages = reader.tables().reduce((sum, { objid, pages }) => {
+    const { owned, available } = byObjid.get(objid) ?? { owned: 0, available: 0 };
+    return sum + Math.max(0, pages - (owned - available));
+  }, BASE_PAGES);
+  return { usedPages: Math.max(1, usedPages), reservedPages, trees: byObjid, findings };
 }
 
 function checkSpace({ spaceNeededBytes, spaceFreeBytes, bytesBefore }: DefragReport, temp: string): void {

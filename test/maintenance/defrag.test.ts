@@ -481,13 +481,10 @@ describe('what a defragmentation refuses, and how it fails', () => {
     const report = await run(disk, DATABASE, {
       backup: '/old.edb',
       temp: '/t.edb',
-      moves: {
-        moving: (from, to) => moves.push(`${from} > ${to}`),
-        moved: (isDone) => moves.push(String(isDone)),
-      },
+      onMove: (from, to, isDone) => moves.push(`${from} > ${to} ${isDone}`),
     });
     expect(report).toMatchObject({ installed: true, backup: '/old.edb', temp: null });
-    expect(moves).toEqual(['/db.edb > /old.edb', 'true', '/t.edb > /db.edb', 'true']);
+    expect(moves).toEqual(['/db.edb > /old.edb true', '/t.edb > /db.edb true']);
     expect(disk.readdir('/')).toEqual(['db.edb', 'old.edb', 'old.jfm']);
     expect(Buffer.from(readFile(disk, '/old.edb')).equals(Buffer.from(sample))).toBe(true);
     judge(disk, DATABASE);

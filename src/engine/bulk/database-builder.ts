@@ -86,6 +86,11 @@ export class DatabaseBuilder {
     return this.#allocator.next++;
   }
 
+  /** Pages that were given out from page `pgno` on. */
+  pagesSince(pgno: number): number {
+    return this.#allocator.next - pgno;
+  }
+
   /** Begins a table. It must be closed before the next. */
   openTable(options: RegionOptions): TreeRegion {
     return new TreeRegion(this.writer, this.#allocator, options, PGNO_DATABASE);

@@ -17,7 +17,13 @@ import {
   type SpaceHints,
   TABLE_FLAG,
 } from '../../format/catalog-row.js';
-import { COLUMN_FLAG, type ColumnDefinition, coltypSize, isFixedColumn } from '../../format/column.js';
+import {
+  COLTYP,
+  COLUMN_FLAG,
+  type ColumnDefinition,
+  coltypSize,
+  isFixedColumn,
+} from '../../format/column.js';
 import { EseError } from '../../format/ese-error.js';
 import { createKeyBuilder } from '../../format/key.js';
 import { PAGE_FLAG } from '../../format/page.js';
@@ -68,6 +74,22 @@ export interface CopyOptions {
   readonly keepsIds: boolean;
   /** FILETIME of the work. */
   readonly placedAt: Uint8Array;
+  /** Told of each table, but for the engine's own. */
+  readonly onTable: (table: CopiedTable) => void;
+}
+
+/** What was copied of a table. */
+export interface CopiedTable {
+  readonly name: string;
+  /** Its number in the old database. */
+  readonly objid: number;
+  readonly columns: number;
+  /** Secondary indexes. */
+  readonly indexes: number;
+  readonly records: number;
+  readonly longValues: number;
+  /** Pages that it owns now, those of its indexes and long values included. */
+  readonly pagesWritten: number;
 }
 
 /** What was copied. */
@@ -148,7 +170,11 @@ class DatabaseCopier {
     }
     if (locales !== undefined) yield* this.#copyTable(locales);
     const copied = copyOrder(tables);
-    for (const table of copied) this.#records += yield* this.#copyTable(table);
+    for (const table of copied) {
+      const figures = yield* this.#copyTable(table);
+      this.#records += figures.records;
+      this.#options.onTable(figures);
+    }
     if (objids !== undefined && objidsTree !== undefined) this.#writeObjids(objids, objidsTree);
     const layout = createRecordLayout(catalog.columns, this.#source.pageSize);
     const newCatalog = new NewCatalog(layout, CATALOG_SHADOW_PAGES, this.#options.placedAt);
@@ -179,8 +205,9 @@ class DatabaseCopier {
     return this.#options.keepsIds ? old : this.#builder.nextObjid();
   }
 
-  /** Copies a table with its long values and indexes; returns the number of its records. */
-  *#copyTable(table: TableDefinition): Steps<number> {
+  /** Copies a table with its long values and indexes. */
+  *#copyTable(table: TableDefinition): Steps<CopiedTable> {
+    const longValuesBefore = this.#longValues;
     const copy = this.#copy;
     const { keepsIds } = this.#options;
     const { autoIncrement } = this.#spaceHeader(table);
@@ -230,7 +257,15 @@ class DatabaseCopier {
         : autoIncrement;
     region.close(highest);
     this.#tables.set(table.objid, { objid, pgnoFdp: region.pgnoRoot, trees, columns });
-    return copied.records;
+    return {
+      name: table.name,
+      objid: table.objid,
+      columns: table.columns.filter(({ coltyp }) => coltyp !== COLTYP.nil).length,
+      indexes: secondaries.length,
+      records: copied.records,
+      longValues: this.#longValues - longValuesBefore,
+      pagesWritten: this.#builder.pagesSince(region.pgnoRoot),
+    };
   }
 
   /** Copies the long values of a table. Where no record refers to any, there is no tree for them. */

@@ -15,11 +15,8 @@ export function flushMapPath(database: string): string {
   return join(dirname(database), `${basename(database, extname(database))}.jfm`);
 }
 
-/** Told before a file is moved, and how it went. */
-export interface MoveEvents {
-  moving(from: string, to: string): void;
-  moved(isDone: boolean): void;
-}
+/** Told of a move when it was made, or has failed. */
+export type OnMove = (from: string, to: string, isDone: boolean) => void;
 
 /** Copies a file, durably. What lies at `to` is replaced. */
 function copyFile(fs: FileSystem, from: string, to: string): void {
@@ -73,7 +70,7 @@ export function installDatabase(
   source: string,
   backup: string | undefined,
   header: Uint8Array,
-  events: MoveEvents,
+  onMove: OnMove,
 ): void {
   const waiting = waitingPath(source);
   try {
@@ -82,8 +79,8 @@ export function installDatabase(
     else copyFile(fs, temp, waiting);
     writeHeader(fs, waiting, header);
     try {
-      if (backup !== undefined) announced(events, source, backup, () => keepAs(fs, source, backup));
-      announced(events, temp, source, () => rename(fs, waiting, source));
+      if (backup !== undefined) announced(onMove, source, backup, () => keepAs(fs, source, backup));
+      announced(onMove, temp, source, () => rename(fs, waiting, source));
     } catch (error) {
       if (backup !== undefined && !fs.exists(source)) putBack(fs, waiting, source, backup, error);
       throw error;
@@ -136,15 +133,14 @@ function rename(fs: FileSystem, from: string, to: string): void {
   if (dirname(from) !== dirname(to)) fs.syncDirectory(dirname(from));
 }
 
-function announced(events: MoveEvents, from: string, to: string, move: () => void): void {
-  events.moving(from, to);
+function announced(onMove: OnMove, from: string, to: string, move: () => void): void {
   try {
     move();
   } catch (error) {
-    events.moved(false);
+    onMove(from, to, false);
     throw error;
   }
-  events.moved(true);
+  onMove(from, to, true);
 }
 
 function putBack(fs: FileSystem, waiting: string, source: string, backup: string, cause: unknown): void {
