@@ -44,6 +44,8 @@ export interface IntegrityOptions extends JobOptions {
   readonly comparesIndexes?: boolean | undefined;
   /** Findings to list; all are counted. */
   readonly findingsMax?: number | undefined;
+  /** Most leaves that a thread takes at once: the report does not depend on it. */
+  readonly unitPages?: number | undefined;
 }
 
 /** What was seen of one table. */
@@ -183,11 +185,12 @@ function describeErrors({ findings, errors }: IntegrityReport, path: string): Es
   return new EseError('JET_errDatabaseCorrupted', `${errors} errors:${lines.join('')}\n`, { file: path });
 }
 
-function examineOptions({ findingsMax, comparesIndexes }: IntegrityOptions, isShared: boolean) {
+function examineOptions({ findingsMax, comparesIndexes, unitPages }: IntegrityOptions, isShared: boolean) {
   return {
     findingsMax: findingsMax ?? FINDINGS_MAX,
     comparesIndexes: comparesIndexes ?? true,
     isShared,
+    unitPages,
   };
 }
 
@@ -273,7 +276,7 @@ function conclude(
   let unverifiable: Unverifiable = new Map();
   if (collected !== undefined) {
     const { body, merged, second } = collected;
-    if (second !== undefined) reportDifferences(body, second, list);
+    if (second !== undefined) reportDifferences(body, merged, second, list);
     unverifiable = reportUnverifiable(body, merged, list);
     checkSystemTables(body, merged, list);
     reportLeaks(body, merged, list);

@@ -295,6 +295,15 @@ function checkIndex(
   if (!isPrimary(row) && (isTable || isTableRoot)) entry('a secondary index is the tree of its table', at);
 }
 
+/** Two table rows of one table are reported with their table. */
+function isSameTable(row: CatalogRow, other: CatalogRow): boolean {
+  return (
+    row.type === CATALOG_TYPE.table &&
+    other.type === CATALOG_TYPE.table &&
+    row.objidTable === other.objidTable
+  );
+}
+
 /** Objids, root pages and table names are unique over the whole catalog. */
 function checkIdentities(rows: readonly PlacedRow[], unusable: Set<number>, context: RowContext): void {
   const byObjid = new Map<number, CatalogRow>();
@@ -321,7 +330,7 @@ function checkIdentities(rows: readonly PlacedRow[], unusable: Set<number>, cont
     else if (row.id > context.objidMost) {
       const message = `the object has the number ${row.id}, the highest one handed out is ${context.objidMost}`;
       context.report('CAT_ENTRY', 'error', message, at);
-    } else if (other !== undefined) {
+    } else if (other !== undefined && !isSameTable(row, other)) {
       context.report('CAT_DUP_OBJID', 'error', `${other.name} has the number ${row.id} too`, at);
     }
     if (row.pgnoFdp < 1 || row.pgnoFdp > context.lastPgno) {

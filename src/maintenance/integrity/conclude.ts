@@ -19,9 +19,9 @@ import {
   UNIT_LAST,
 } from './finding.js';
 import { differingBuckets, mergeFingerprint } from './fingerprint.js';
-import { affordableBuckets, planComparison, type Suspects } from './index-compare.js';
+import { affordableBuckets, planComparison, type Suspects, type WholeSides } from './index-compare.js';
 import { createDifferences, type Differences, type IndexSums, type IntegrityPart } from './integrity-task.js';
-import { joinLongValues } from './long-value-check.js';
+import { dropRepeated, joinLongValues } from './long-value-check.js';
 import { BLANK } from './page-check.js';
 import {
   type CheckedTree,
@@ -76,6 +76,7 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
     const table = plan.tables[tree.tableNumber];
     joinLongValues(ends, tree, longValueChunkSize(plan.pageSize, table?.lvChunkMax), list);
   }
+  dropRepeated(list);
   list.unit = UNIT_LAST;
   const hasReadErrors = parts.some((part) => part.hasReadErrors);
   return { damagedTrees, uncomputable, nodes, longValues, indexes, references, hasReadErrors };
@@ -114,7 +115,6 @@ export function planSecondLook(
   const longValues = new Map<number, ReadonlySet<number>>();
   const byStart = new Set<number>();
   const wantedTrees = new Set<number>();
-  const isSound = (position: number): boolean => !merged.damagedTrees.has(position);
   const choose = (buckets: readonly number[], entries: number): ReadonlySet<number> => {
     const chosen = affordableBuckets(buckets, entries);
     if (chosen.size < buckets.length) list.isTruncated = true;
@@ -122,7 +122,7 @@ export function planSecondLook(
   };
   for (const [position, tree] of plan.trees.entries()) {
     if (tree.kind !== 'index' && tree.kind !== 'longValue') continue;
-    if (!isSound(position) || !isSound(tree.parent) || merged.uncomputable.has(position)) continue;
+    if (merged.damagedTrees.has(position) && merged.damagedTrees.has(tree.parent)) continue;
     const entries = Math.max(merged.nodes.get(position) ?? 0, merged.nodes.get(tree.parent) ?? 0);
     if (tree.kind === 'longValue') {
       const sums = merged.references.get(tree.tableNumber);
@@ -151,17 +151,29 @@ export function planSecondLook(
 }
 
 /** Reports the differences that a second look has found. */
-export function reportDifferences(body: ExaminedBody, { differences }: SecondLook, list: FindingList): void {
+export function reportDifferences(
+  body: ExaminedBody,
+  merged: Merged,
+  { differences }: SecondLook,
+  list: FindingList,
+): void {
   const { trees, tables } = body.plan;
+  const wholeSides = (position: number): WholeSides => ({
+    rows: !merged.damagedTrees.has(trees[position]?.parent ?? -1) && !merged.uncomputable.has(position),
+    tree: !merged.damagedTrees.has(position),
+  });
   for (const [position, entries] of differences.entries) {
     const tree = trees[position];
     const index = tables[tree?.tableNumber ?? -1]?.indexes[tree?.indexNumber ?? -1];
-    if (tree !== undefined) entries.report(tree, index?.unique === true, list);
+    if (tree !== undefined) entries.report(tree, index?.unique === true, wholeSides(position), list);
   }
   for (const [tableNumber, references] of differences.references) {
-    const tree = trees.find((one) => one.kind === 'longValue' && one.tableNumber === tableNumber);
-    const data = tree === undefined ? undefined : trees[tree.parent];
-    if (tree !== undefined && data !== undefined) references.report(tree, data, list);
+    const position = trees.findIndex((one) => one.kind === 'longValue' && one.tableNumber === tableNumber);
+    const tree = trees[position];
+    const data = trees[tree?.parent ?? -1];
+    if (tree !== undefined && data !== undefined) {
+      references.report(tree, data, wholeSides(position), list);
+    }
   }
   dropDoubleOrphans(list);
 }

@@ -82,6 +82,8 @@ export interface ExamineOptions {
   readonly comparesIndexes: boolean;
   /** Whether the plan must be such that threads can share it. */
   readonly isShared: boolean;
+  /** Most leaves that a thread takes at once; by default as many as it reads at once. */
+  readonly unitPages: number | undefined;
 }
 
 /** What is known before the leaves are read. */
@@ -167,7 +169,11 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
     firstLeaf: finishList(walked.firstLeaf, options.isShared),
     parents: finishList(walked.parents, options.isShared),
     parentFirstLeaf: finishList(walked.parentFirstLeaf, options.isShared),
-    units: listUnits(walked.firstLeaf.values, trees.length, pagesPerRange(pageSize)),
+    units: listUnits(
+      walked.firstLeaf.values,
+      trees.length,
+      Math.min(options.unitPages ?? Infinity, pagesPerRange(pageSize)),
+    ),
     pageMap,
     comparesIndexes: options.comparesIndexes,
     findingsMax: options.findingsMax,

@@ -92,7 +92,7 @@ export interface FindingSubject {
 /** A finding with its place in the report. */
 export interface RankedFinding {
   readonly rank: number;
-  /** Order of the work that found it. */
+  /** Order of the work that found it; fractions lie between units. */
   readonly unit: number;
   readonly finding: IntegrityFinding;
   /** Long value that the finding is about, where a later step may know better. */
@@ -183,9 +183,20 @@ export function mergeCounts(into: FindingCounts, from: FindingCounts): void {
   }
 }
 
-/** The order of the report: by object, then in the order of the work, whoever did it. */
+/**
+ * The order of the report, whoever did the work: by object; then what was found on pages, in the order of the
+ * work; then what was found of long values, by their ids.
+ */
 export function compareRanked(a: RankedFinding, b: RankedFinding): number {
-  return a.rank - b.rank || a.unit - b.unit;
+  return a.rank - b.rank || compareIds(a.lid, b.lid) || a.unit - b.unit;
+}
+
+/** Decimal ids by number, those that are missing first. */
+function compareIds(a: string | undefined, b: string | undefined): number {
+  if (a === b) return 0;
+  if (a === undefined) return -1;
+  if (b === undefined) return 1;
+  return a.length - b.length || (a < b ? -1 : 1);
 }
 
 export function hexOf(bytes: Uint8Array): string {

@@ -69,10 +69,16 @@ interface Entry {
   readonly node: number;
 }
 
+/** Whether all of each side was read: what one side lacks proves nothing where part of it was lost. */
+export interface WholeSides {
+  readonly rows: boolean;
+  readonly tree: boolean;
+}
+
 /** The entries of one index that one side has and the other has not. */
 export interface EntryDifference {
   add(isStored: boolean, key: Uint8Array, bookmark: Uint8Array, pgno: number, node: number): void;
-  report(tree: CheckedTree, isUnique: boolean, list: FindingList): void;
+  report(tree: CheckedTree, isUnique: boolean, whole: WholeSides, list: FindingList): void;
 }
 
 export function createEntryDifference(): EntryDifference {
@@ -88,11 +94,11 @@ export function createEntryDifference(): EntryDifference {
       if (other !== undefined && other.isStored !== isStored) open.delete(name);
       else open.set(name, { isStored, key, pgno, node });
     },
-    report(tree, isUnique, list) {
+    report(tree, isUnique, whole, list) {
       const names = [...open.keys()].sort();
       for (const name of names) {
         const entry = open.get(name);
-        if (entry === undefined) continue;
+        if (entry === undefined || !(entry.isStored ? whole.rows : whole.tree)) continue;
         const place = { pgno: entry.pgno, node: entry.node, key: entry.key };
         if (entry.isStored) {
           list.add(tree, 'IDX_EXTRA', 'error', 'the index has an entry of which there is no row', place);
@@ -119,7 +125,7 @@ export interface ReferenceDifference {
   addReference(lid: string, pgno: number, node: number): void;
   addRoot(lid: string, referenceCount: number, pgno: number, node: number): void;
   /** Reports the differences, `tree` being that of the long values, `data` that of the rows. */
-  report(tree: CheckedTree, data: CheckedTree, list: FindingList): void;
+  report(tree: CheckedTree, data: CheckedTree, whole: WholeSides, list: FindingList): void;
 }
 
 export function createReferenceDifference(): ReferenceDifference {
@@ -134,10 +140,11 @@ export function createReferenceDifference(): ReferenceDifference {
       const references = uses.get(lid)?.references ?? 0;
       uses.set(lid, { references, counted: referenceCount, pgno, node });
     },
-    report(tree, data, list) {
+    report(tree, data, whole, list) {
       for (const lid of [...uses.keys()].sort((a, b) => a.length - b.length || (a < b ? -1 : 1))) {
         const use = uses.get(lid);
         if (use === undefined || use.references === use.counted) continue;
+        if (!(use.counted > use.references ? whole.rows : use.counted >= 0 || whole.tree)) continue;
         reportUse(lid, use, tree, data, list);
       }
     },

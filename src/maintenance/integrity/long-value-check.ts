@@ -16,7 +16,7 @@ import {
   readLongValueKey,
 } from '../../format/long-value.js';
 import type { NodeView, Page } from '../../format/page.js';
-import type { FindingList } from './finding.js';
+import { compareRanked, countFinding, type FindingList, type IntegrityCode, UNIT_LAST } from './finding.js';
 import type { KeyBuffer } from './key-buffer.js';
 import type { CheckedTree } from './plan.js';
 
@@ -190,7 +190,8 @@ function reportRun(
 ): void {
   if (run.isReported) return;
   run.isReported = true;
-  list.add(tree, code, 'error', `long value ${formatLid(run)}: ${message}`, place);
+  const lid = formatLid(run);
+  list.add(tree, code, 'error', `long value ${lid}: ${message}`, place, lid);
 }
 
 /** Whether the chunks of a value must be complete: not if it waits for its deletion. */
@@ -221,16 +222,6 @@ function appendChunk(
       );
     }
     if (run.lastOffset >= 0) judgeChunk(run, tree, chunkSize, list);
-    if (run.hasRoot && offset >= run.size) {
-      reportRun(
-        run,
-        tree,
-        'LV_LENGTH',
-        `it has ${run.size} bytes, and a chunk at ${offset}`,
-        { pgno, node },
-        list,
-      );
-    }
   }
   if (run.firstOffset < 0) run.firstOffset = offset;
   run.lastOffset = offset;
@@ -277,9 +268,14 @@ function judgeRun(run: LongValueRun, tree: CheckedTree, chunkSize: number, list:
     if (size > 0) reportRun(run, tree, 'LV_HOLE', `none of its ${size} bytes are there`, place, list);
     return;
   }
+  if (lastOffset >= size) {
+    const last = { pgno: run.lastPgno, node: run.lastNode };
+    reportRun(run, tree, 'LV_LENGTH', `it has ${size} bytes, and a chunk at ${lastOffset}`, last, list);
+    return;
+  }
   const due = longValueChunkLength(size, lastOffset, chunkSize);
-  if (due > 0) judgeChunk(run, tree, due, list);
-  const end = lastOffset + Math.max(0, due);
+  judgeChunk(run, tree, due, list);
+  const end = lastOffset + due;
   if (end < size) reportRun(run, tree, 'LV_HOLE', `only ${end} of its ${size} bytes are there`, place, list);
 }
 
@@ -296,7 +292,8 @@ export function joinLongValues(
   let pending: LongValueRun | undefined;
   for (const { head, tail, unit } of ends) {
     if (tail === undefined) continue;
-    list.unit = unit;
+    // What is found where two units meet lies between their own findings.
+    list.unit = unit - 0.5;
     let joined: LongValueRun | undefined;
     if (
       head !== undefined &&
@@ -311,11 +308,33 @@ export function joinLongValues(
     }
     if (tail === head) pending = joined;
     else {
+      list.unit = unit + 0.25;
       if (joined !== undefined) judgeRun(joined, tree, chunkSize, list);
       pending = tail;
     }
   }
+  list.unit = UNIT_LAST;
   if (pending !== undefined) judgeRun(pending, tree, chunkSize, list);
+}
+
+/** Codes that say that a value is not whole; one of them is enough for a value, the first one. */
+const BROKEN: readonly IntegrityCode[] = ['LV_HOLE', 'LV_LENGTH', 'LV_DECOMPRESS', 'LV_NO_ROOT'];
+
+/** Drops what several threads have said of the same value, but for the first. */
+export function dropRepeated(list: FindingList): void {
+  const seen = new Set<string>();
+  const sorted = [...list.findings].sort(compareRanked);
+  const kept = sorted.filter(({ rank, lid, finding }) => {
+    if (lid === undefined || !BROKEN.includes(finding.code)) return true;
+    const name = `${rank}/${lid}`;
+    if (!seen.has(name)) {
+      seen.add(name);
+      return true;
+    }
+    countFinding(list.counts, rank, 'error', -1);
+    return false;
+  });
+  list.findings.splice(0, list.findings.length, ...kept);
 }
 
 function joinRuns(
