@@ -1,0 +1,123 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { openInstance } from '../dist/engine/instance.js';
+import { createTable } from '../dist/engine/schema.js';
+import { insertRow } from '../dist/engine/table-rows.js';
+import { openDatabase } from '../dist/index.js';
+import { realEnvironment } from '../dist/io/environment.js';
+import { withDataFolder } from './harness.mjs';
+
+/**
+ * A large table, built, closed and read back: is the time for the last tenth that of the first, and does memory stay where
+ * it was? `ESEKIT_SCALE_ROWS` rows of some 400 bytes with a secondary index; 10,000,000 give more than 4 GiB.
+ */
+
+const ROWS = Number(process.env.ESEKIT_SCALE_ROWS ?? 200_000);
+const ROWS_PER_TRANSACTION = 1000;
+const PARTS = 10;
+const PAYLOAD_BYTES = 380;
+const BYTES_PER_ROW = 640;
+const PAGE_SIZE = 8192;
+const CACHE_BYTES = 64 * 2 ** 20;
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+
+/** @param {number} n @param {number} digits */
+const fixed = (n, digits) => n.toFixed(digits).padStart(9);
+
+/** Prints how a part went.
+ *
+ * @param {string} what
+ * @param {number} rows
+ * @param {number} ms
+ */
+function report(what, rows, ms) {
+  const { rss, arrayBuffers } = process.memoryUsage();
+  console.log(
+    `${what.padEnd(14)}${fixed(rows / ms, 1)} K rows/s ${fixed(rss / MIB, 0)} MiB resident ${fixed(arrayBuffers / MIB, 0)} MiB of buffers`,
+  );
+}
+
+/** @param {string} folder */
+function build(folder) {
+  const instance = openInstance({
+    environment: realEnvironment(),
+    logDirectory: folder,
+    pageSize: PAGE_SIZE,
+    log: { circular: true },
+  });
+  const database = instance.createDatabase(join(folder, 'scale.edb'), { cacheBytes: CACHE_BYTES });
+  const session = instance.createSession();
+  const table = createTable(database, session, {
+    name: 'Scale',
+    columns: [
+      { name: 'Id', type: 'long', notNull: true },
+      { name: 'Group', type: 'long' },
+      { name: 'Payload', type: 'binary', maxLength: 255 },
+      { name: 'More', type: 'binary', maxLength: 255 },
+    ],
+    indexes: [
+      { name: 'ById', primary: true, segments: ['Id'] },
+      { name: 'ByGroup', segments: ['Group', 'Id'] },
+    ],
+  });
+  const id = new Uint8Array(4);
+  const group = new Uint8Array(4);
+  const payload = new Uint8Array(250);
+  const more = new Uint8Array(PAYLOAD_BYTES - payload.length);
+  const row = new Map([
+    [table.column('Id'), [id]],
+    [table.column('Group'), [group]],
+    [table.column('Payload'), [payload]],
+    [table.column('More'), [more]],
+  ]);
+  const begun = performance.now();
+  let partBegun = begun;
+  for (let n = 0; n < ROWS; ) {
+    session.begin();
+    for (const end = Math.min(ROWS, n + ROWS_PER_TRANSACTION); n < end; n++) {
+      new DataView(id.buffer).setInt32(0, n, true);
+      new DataView(group.buffer).setInt32(0, Math.imul(n, 0x9e3779b1) >>> 12, true);
+      payload.fill(n & 0xff);
+      more.fill((n >> 8) & 0xff);
+      insertRow(session, table, row);
+    }
+    session.commit({ lazy: true });
+    if (n % Math.ceil(ROWS / PARTS) === 0 || n === ROWS) {
+      const now = performance.now();
+      report(`built ${Math.round((100 * n) / ROWS)} %`, ROWS / PARTS, now - partBegun);
+      partBegun = now;
+    }
+  }
+  const built = performance.now();
+  instance.close();
+  const closed = performance.now();
+  const { size } = statSync(join(folder, 'scale.edb'));
+  report('built in all', ROWS, built - begun);
+  console.log(`closed in ${fixed(closed - built, 0)} ms; the file has ${(size / GIB).toFixed(2)} GiB`);
+}
+
+/** @param {string} folder */
+function readBack(folder) {
+  const database = openDatabase(join(folder, 'scale.edb'));
+  const begun = performance.now();
+  let rows = 0;
+  let partBegun = begun;
+  for (const row of database.rows('Scale')) {
+    if (row.Id !== rows) throw new Error(`row ${rows} is ${String(row.Id)}`);
+    rows++;
+    if (rows % Math.ceil(ROWS / PARTS) !== 0) continue;
+    const now = performance.now();
+    report(`read ${Math.round((100 * rows) / ROWS)} %`, ROWS / PARTS, now - partBegun);
+    partBegun = now;
+  }
+  database.close();
+  if (rows !== ROWS) throw new Error(`${rows} rows were read, not ${ROWS}`);
+  report('read in all', ROWS, performance.now() - begun);
+}
+
+await withDataFolder(ROWS * BYTES_PER_ROW + GIB / 4, (folder) => {
+  console.log(`${ROWS} rows, cache of ${CACHE_BYTES / MIB} MiB`);
+  build(folder);
+  readBack(folder);
+});
