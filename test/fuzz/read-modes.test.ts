@@ -123,7 +123,7 @@ function invocationsOf(set: FileSet, path: string, pgno: number): Invocation[] {
         ['eseutil', '/mh', path, `/n${pgno}:1`],
         ['eseutil', '/mh', path, `/i${pgno}:1`],
         ['eseutil', '/k', path],
-        ['eseutil', '/g', path],
+        ['eseutil', '/g', path, '-f/out/fuzz'],
         ['esekit', 'tables', path],
         ['esekit', 'export', path, '--out', '/out', '--format', 'canonical'],
         ['esekit', 'export', path, '--out', '/out', '--format', 'jsonl'],
