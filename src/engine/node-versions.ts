@@ -60,6 +60,10 @@ const PIECE_BYTES = 32 * 1024;
 /** Fewer bytes than this are copied one by one: a view of them would cost more. */
 const SHORT_COPY = 48;
 
+/** Lists of versions, by hash. */
+const BUCKETS = 1 << 15;
+const BUCKET_MASK = BUCKETS - 1;
+
 const NO_BYTES = new Uint8Array(0);
 
 /** A version; its key, the data of its bookmark and its old state lie one behind the other in a piece of memory. */
@@ -77,7 +81,7 @@ class StoredVersion implements NodeVersion {
   trxCommit0 = 0;
   older: StoredVersion | undefined = undefined;
   newer: StoredVersion | undefined = undefined;
-  /** Newest version of another node whose hash is the same. */
+  /** Newest version of another node in the same bucket. */
   sibling: StoredVersion | undefined = undefined;
   readonly hash: number;
   readonly tree: TreeVersions;
@@ -164,8 +168,8 @@ export function compareTrx(a: number, b: number): number {
 
 /** The versions of all nodes of an instance. */
 export class NodeVersions implements VersionLog {
-  /** By hash of the node: the newest version of one, and by `sibling` those of the others. */
-  readonly #heads = new Map<number, StoredVersion>();
+  /** By the last bits of the hash of a node: the newest version of one, and by `sibling` those of the others. */
+  readonly #heads: (StoredVersion | undefined)[] = new Array(BUCKETS).fill(undefined);
   readonly #trees = new Map<number, TreeVersions>();
   /** Committed versions in the order of their commits, from `#purgeFrom` on. */
   #committed: StoredVersion[] = [];
@@ -332,7 +336,7 @@ export class NodeVersions implements VersionLog {
     const tree = this.#trees.get(treeKey(dbid, objid));
     if (tree === undefined) return undefined;
     const hash = hashOf(bookmarkData, 0, bookmarkData.length, hashOf(key, 0, key.length, tree.key));
-    let head = this.#heads.get(hash);
+    let head = this.#heads[hash & BUCKET_MASK];
     while (head !== undefined && !head.isOfNode(tree, key, bookmarkData)) head = head.sibling;
     return head;
   }
@@ -409,7 +413,7 @@ export class NodeVersions implements VersionLog {
   }
 
   #link(entry: StoredVersion): void {
-    const first = this.#heads.get(entry.hash);
+    const first = this.#heads[entry.hash & BUCKET_MASK];
     let before: StoredVersion | undefined;
     for (let head = first; head !== undefined; head = head.sibling) {
       if (head.isOfSameNode(entry)) {
@@ -421,10 +425,10 @@ export class NodeVersions implements VersionLog {
       before = head;
     }
     entry.sibling = first;
-    this.#heads.set(entry.hash, entry);
+    this.#heads[entry.hash & BUCKET_MASK] = entry;
   }
 
-  /** Puts `next` in the place of `head`, which follows `before` among those with its hash; undefined = none. */
+  /** Puts `next` in the place of `head`, which follows `before` in its bucket; undefined = none. */
   #replaceHead(
     hash: number,
     before: StoredVersion | undefined,
@@ -436,8 +440,7 @@ export class NodeVersions implements VersionLog {
     if (next !== undefined) next.sibling = sibling;
     const successor = next ?? sibling;
     if (before !== undefined) before.sibling = successor;
-    else if (successor !== undefined) this.#heads.set(hash, successor);
-    else this.#heads.delete(hash);
+    else this.#heads[hash & BUCKET_MASK] = successor;
   }
 
   #drop(entry: StoredVersion): void {
@@ -447,7 +450,11 @@ export class NodeVersions implements VersionLog {
       newer.older = older;
     } else {
       let before: StoredVersion | undefined;
-      for (let head = this.#heads.get(hash); head !== entry && head !== undefined; head = head.sibling) {
+      for (
+        let head = this.#heads[hash & BUCKET_MASK];
+        head !== entry && head !== undefined;
+        head = head.sibling
+      ) {
         before = head;
       }
       this.#replaceHead(hash, before, entry, older);

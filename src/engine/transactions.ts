@@ -4,6 +4,7 @@ import {
   type LogRecordEncoder,
   type LogRecordFields,
 } from '../format/log-record-encoder.js';
+import type { RecordBytes } from '../format/log-record-field.js';
 import type { LogRecordName } from '../format/log-record-type.js';
 import type { EngineLog } from './engine-log.js';
 import { compareTrx, type NodeVersion, NodeVersions, type VersionOwner } from './node-versions.js';
@@ -143,7 +144,11 @@ export class Transactions {
     this.assertUsable();
     const { encoder } = this;
     encoder.clear();
-    const record = encoder.encode(name, fields);
+    return this.append(encoder.encode(name, fields) as unknown as RecordBytes);
+  }
+
+  /** Appends a record that changes no page. */
+  append(record: RecordBytes): Lgpos {
     try {
       return this.log.append(record);
     } catch (error) {
@@ -192,6 +197,8 @@ export class Session implements VersionOwner {
   #levelsLogged = 0;
   /** Number of versions at the begin of each level. */
   readonly #marks: number[] = [];
+  /** Records of inner begins and commits, by their levels. */
+  readonly #constants = new Map<number, RecordBytes>();
   readonly #onRollback: { level: number; readonly action: () => void }[] = [];
   readonly #onCommit: { level: number; readonly action: () => void }[] = [];
 
@@ -223,9 +230,28 @@ export class Session implements VersionOwner {
       const { trxBegin0 } = this;
       this.lgposStart = transactions.logRecord('Begin0', { procid, trxBegin0, levelBeginFrom: 0, clevels });
     } else {
-      transactions.logRecord('Begin', { procid, levelBeginFrom: from, clevels });
+      this.#logConstant(from * INNER_LEVELS_MAX + clevels, 'Begin', {
+        procid,
+        levelBeginFrom: from,
+        clevels,
+      });
     }
     this.#levelsLogged = level;
+  }
+
+  /** Logs a record that is the same each time: every row that is changed has such ones around it. */
+  #logConstant<N extends LogRecordName>(id: number, name: N, fields: LogRecordFields<N>): void {
+    const transactions = this.#transactions;
+    transactions.assertUsable();
+    let record = this.#constants.get(id);
+    if (record === undefined) {
+      transactions.encoder.clear();
+      const { bytes, offset, size } = transactions.encoder.encode(name, fields) as unknown as RecordBytes;
+      const own = bytes.slice(offset, offset + size);
+      record = { bytes: own, view: new DataView(own.buffer), offset: 0, size };
+      this.#constants.set(id, record);
+    }
+    transactions.append(record);
   }
 
   /** Commits the innermost transaction; the outermost waits until the log is durable, unless it is lazy. */
@@ -236,7 +262,7 @@ export class Session implements VersionOwner {
     const to = this.level - 1;
     if (to > 0) {
       if (this.#levelsLogged > to) {
-        transactions.logRecord('Commit', { procid, levelCommitTo: to });
+        this.#logConstant(-to, 'Commit', { procid, levelCommitTo: to });
         this.#levelsLogged = to;
       }
       this.#leaveLevel();

@@ -2,11 +2,11 @@ import { DBTIME_NIL } from '../format/dbtime.js';
 import { EseError } from '../format/ese-error.js';
 import type { LogRecord } from '../format/log-record.js';
 import { LOG_PAGE_FLAG, SPLIT_OPERATION, SPLIT_TYPE, UNDO_OPERATION } from '../format/log-record-layout.js';
-import { createNodeView, NODE_FLAG, type NodeView, PAGE_FLAG, type Page } from '../format/page.js';
-import { encodePageImage } from '../format/page-image.js';
+import { createNodeView, NODE_FLAG, type NodeView, type Page } from '../format/page.js';
 import { compareTrx, type NodeVersion } from './node-versions.js';
 import { type PageChanges, pageFlagsOf } from './page-changes.js';
 import { chooseSplit, type SplitChoice, type SplitOperation } from './split-choice.js';
+import { rightOf, SplitFields, type SplitLevel } from './split-record.js';
 import type { Session } from './transactions.js';
 import { isDeleted, type PathStep, type Tree, TreeSearch } from './tree-search.js';
 
@@ -34,28 +34,19 @@ const STAMPS_PER_NEW_PAGE = 2;
 const KEY_LENGTH_BYTES = 2;
 const PREFIX_LENGTH_BYTES = 2;
 
-/** One level of a split: the page, and how it is split; pages that only take the new pointer have no choice. */
-interface SplitLevel {
-  readonly page: Page;
-  choice: SplitChoice | undefined;
-  /** Line of the pointer to the page below, or of the operation in a leaf. */
-  readonly line: number;
-  pgnoNew: number;
-  /** Key of the pointer to the page that stays, for the page above. */
-  separator: Uint8Array;
-}
-
 /** Changes of trees of one database. */
 export class TreeWriter {
   readonly changes: PageChanges;
   readonly search: TreeSearch;
   readonly #space: TreeSpaceSource;
   readonly #node: NodeView = createNodeView();
+  readonly #split2: SplitFields;
 
   constructor(changes: PageChanges, space: TreeSpaceSource) {
     this.changes = changes;
     this.search = new TreeSearch(changes.context.pages);
     this.#space = space;
+    this.#split2 = new SplitFields(changes.dbid);
   }
 
   /**
@@ -351,41 +342,24 @@ export class TreeWriter {
   ): void {
     const { changes } = this;
     changes.begin(session);
-    const { procid, trxBegin0, level: trxLevel } = session;
+    const { procid } = session;
     const newPages = levels.filter(({ choice }) => choice !== undefined).length;
     const dbtime = changes.nextDbtime(newPages * STAMPS_PER_NEW_PAGE);
-    const common = { procid, dbid: changes.dbid, dbtime, trxBegin0, level: trxLevel };
-    const treeFields = { pgnoFDP: tree.pgnoFdp, objidFDP: tree.objid };
     const inside: LogRecord[] = [];
     const pgnos: number[] = [];
-    levels.forEach((level, i) => {
-      const above = levels[i - 1];
-      const { page, choice } = level;
-      const right = choice !== undefined && page.isLeaf && page.pgnoNext !== 0 ? page.pgnoNext : 0;
+    let above: Page | undefined;
+    for (const level of levels) {
+      const { page, pgnoNew } = level;
+      const pgnoRight = rightOf(level);
+      const dbtimeRight = pgnoRight === 0 ? DBTIME_NIL : changes.context.pages.readPage(pgnoRight).dbtime;
       inside.push(
-        changes.encode('Split2', {
-          ...common,
-          ...treeFields,
-          pgno: page.pgno,
-          dbtimeBefore: page.dbtime,
-          iline: 0,
-          pageFlags: pageFlagsOf(tree, false),
-          pgnoNew: level.pgnoNew,
-          pgnoRight: right,
-          dbtimeRightBefore: right === 0 ? DBTIME_NIL : changes.context.pages.readPage(right).dbtime,
-          pgnoParent: above?.page.pgno ?? 0,
-          dbtimeParentBefore: above?.page.dbtime ?? DBTIME_NIL,
-          cbUncFreeSrc: 0,
-          cbUncFreeDest: 0,
-          ...(choice === undefined
-            ? { ...NO_SPLIT, ilineOper: level.line }
-            : splitFields(page, choice, level.separator, dbtime)),
-        }),
+        changes.encode('Split2', this.#split2.of(session, tree, level, above, dbtimeRight, dbtime)),
       );
       pgnos.push(page.pgno);
-      if (level.pgnoNew !== 0) pgnos.push(level.pgnoNew);
-      if (right !== 0) pgnos.push(right);
-    });
+      if (pgnoNew !== 0) pgnos.push(pgnoNew);
+      if (pgnoRight !== 0) pgnos.push(pgnoRight);
+      above = page;
+    }
     if (operation !== undefined) {
       inside.push(this.#leafOperation(session, tree, levels, operation, isVersioned, key, dbtime));
     }
@@ -439,53 +413,6 @@ export class TreeWriter {
       }
     }
   }
-}
-
-/** What a Split2 record says of a page that only takes the pointer to the new page below. */
-const NO_SPLIT = {
-  splittype: 0,
-  splitoper: SPLIT_OPERATION.none,
-  ilineSplit: 0,
-  clines: 0,
-  fNewPageFlags: 0,
-  fSplitPageFlags: 0,
-  ilinePrefixSplit: 0,
-  ilinePrefixNew: 0,
-  keyParent: NO_BYTES,
-  prefixSplitOld: NO_BYTES,
-  prefixSplitNew: NO_BYTES,
-  preimageFlags: 0,
-  preimage: NO_BYTES,
-};
-
-function splitFields(page: Page, choice: SplitChoice, separator: Uint8Array, dbtime: number) {
-  const { type, operation, ilineOper, ilineSplit, clines, ilinePrefixSplit, ilinePrefixNew, prefixSplit } =
-    choice;
-  const isVertical = type === SPLIT_TYPE.vertical;
-  const isHot =
-    type === SPLIT_TYPE.right &&
-    operation === SPLIT_OPERATION.insert &&
-    ilineSplit === ilineOper &&
-    ilineOper === clines - 1;
-  const needsImage = type !== SPLIT_TYPE.append && !isHot;
-  const lowered = page.isLeaf
-    ? (page.flags & ~PAGE_FLAG.leaf) | PAGE_FLAG.parentOfLeaf
-    : page.flags & ~PAGE_FLAG.parentOfLeaf;
-  return {
-    splittype: type,
-    splitoper: operation,
-    ilineOper,
-    ilineSplit,
-    clines,
-    fNewPageFlags: isVertical ? page.flags & ~PAGE_FLAG.root : page.flags,
-    fSplitPageFlags: isVertical ? lowered : page.flags,
-    ilinePrefixSplit,
-    ilinePrefixNew,
-    keyParent: separator,
-    prefixSplitOld: page.isRoot ? NO_BYTES : page.externalHeader,
-    prefixSplitNew: prefixSplit,
-    ...(needsImage ? encodePageImage(page, dbtime) : { preimage: NO_BYTES, preimageFlags: 0 }),
-  };
 }
 
 /**

@@ -137,6 +137,9 @@ interface EncodedField {
   readonly length: ((fields: never) => number) | undefined;
   /** Number of values that a length can have. */
   readonly limit: number;
+  readonly at: number;
+  /** Bytes of a plain number; 0 for all other fields. */
+  readonly plainBytes: number;
 }
 
 /** Fields by record type: those at fixed offsets, which lengths are among, and the variable ones. */
@@ -149,6 +152,8 @@ for (const name of Object.keys(LOG_RECORD_LAYOUTS) as LogRecordName[]) {
     field,
     length: lengths[fieldName],
     limit: 256 ** field.length,
+    at: field.at ?? 0,
+    plainBytes: field.isPlain === true ? field.length : 0,
   }));
   FIXED_FIELDS[LRTYP[name]] = fields.filter(({ field }) => field.at !== undefined);
   VARIABLE_FIELDS[LRTYP[name]] = fields.filter(({ field }) => field.at === undefined);
@@ -229,15 +234,31 @@ function encodeFields(
   target: RecordBytes,
   values: Readonly<Record<string, unknown>>,
 ): void {
-  for (const { name, field, length, limit } of fields) {
+  const { view, offset } = target;
+  for (let i = 0; i < fields.length; i++) {
+    const encoded = fields[i];
+    if (encoded === undefined) break;
+    const { name, length, at } = encoded;
     let value = values[name];
     if (value === undefined && length !== undefined) {
       const computed = length(values as never);
-      if (computed < 0 || computed >= limit) {
+      if (computed < 0 || computed >= encoded.limit) {
         throw new EseError('JET_errLogBufferTooSmall', `${name} of a log record would be ${computed}`);
       }
       value = computed;
     }
-    field.write(target, value);
+    switch (encoded.plainBytes) {
+      case 1:
+        view.setUint8(offset + at, value as number);
+        break;
+      case 2:
+        view.setUint16(offset + at, value as number, true);
+        break;
+      case 4:
+        view.setUint32(offset + at, value as number, true);
+        break;
+      default:
+        encoded.field.write(target, value);
+    }
   }
 }

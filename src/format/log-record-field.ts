@@ -48,6 +48,8 @@ export interface LogField<V> {
   readonly at?: number;
   /** Bytes of a field at a fixed offset; 0 for variable ones. */
   readonly length: number;
+  /** Whether the field is a little-endian number that takes all of its 1, 2 or 4 bytes. */
+  readonly isPlain?: boolean;
   /** Name in the JSON form, where it differs from the field's own. */
   readonly jsonName?: string;
   readonly read: (record: RecordBytes) => V;
@@ -108,6 +110,7 @@ export function u8(at: number): LogField<number> {
     kind: 'number',
     at,
     length: 1,
+    isPlain: true,
     read: (r) => r.view.getUint8(r.offset + at),
     write: (r, value) => r.view.setUint8(r.offset + at, value),
   };
@@ -118,6 +121,7 @@ export function u16(at: number): LogField<number> {
     kind: 'number',
     at,
     length: 2,
+    isPlain: true,
     read: (r) => r.view.getUint16(r.offset + at, true),
     write: (r, value) => r.view.setUint16(r.offset + at, value, true),
   };
@@ -128,6 +132,7 @@ export function i16(at: number): LogField<number> {
     kind: 'number',
     at,
     length: 2,
+    isPlain: true,
     read: (r) => r.view.getInt16(r.offset + at, true),
     write: (r, value) => r.view.setInt16(r.offset + at, value, true),
   };
@@ -138,6 +143,7 @@ export function u32(at: number): LogField<number> {
     kind: 'number',
     at,
     length: 4,
+    isPlain: true,
     read: (r) => r.view.getUint32(r.offset + at, true),
     write: (r, value) => r.view.setUint32(r.offset + at, value, true),
   };
@@ -148,6 +154,7 @@ export function i32(at: number): LogField<number> {
     kind: 'number',
     at,
     length: 4,
+    isPlain: true,
     read: (r) => r.view.getInt32(r.offset + at, true),
     write: (r, value) => r.view.setInt32(r.offset + at, value, true),
   };

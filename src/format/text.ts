@@ -146,6 +146,9 @@ export function decodeText(bytes: Uint8Array, start: number, end: number, codePa
   return text;
 }
 
+const utf8 = new TextEncoder();
+const ascii = new Uint8Array(1024);
+
 /** Bytes of code units, for the single-byte code pages. */
 const singleByteTables = new Map<Uint16Array, Map<number, number>>();
 
@@ -156,6 +159,11 @@ const singleByteTables = new Map<Uint16Array, Map<number, number>>();
 export function encodeSingleByteText(text: string, codePage: number): Uint8Array | undefined {
   const units = singleByteUnits(codePage);
   if (units === undefined) return undefined;
+  if (text.length <= ascii.length) {
+    // In UTF-8 only ASCII takes one byte a character.
+    const { read, written } = utf8.encodeInto(text, ascii);
+    if (read === text.length && written === text.length) return ascii.slice(0, written);
+  }
   let table = singleByteTables.get(units);
   if (table === undefined) {
     table = new Map();
@@ -165,8 +173,7 @@ export function encodeSingleByteText(text: string, codePage: number): Uint8Array
   }
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    const byte = unit < 0x80 ? unit : table.get(unit);
+    const byte = table.get(text.charCodeAt(i));
     if (byte === undefined) return undefined;
     bytes[i] = byte;
   }
