@@ -85,9 +85,9 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['/f<name>', 'prefix of the report file; default: the name of the database'],
         ['/n', 'write statistics to a file'],
         ['/b', 'do not rebuild and compare indexes'],
+        ['--workers <n>', 'number of worker threads'],
         ...SOURCE_OPTIONS,
       ],
-      notes: [NOT_YET],
     },
   ],
   [
