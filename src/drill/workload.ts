@@ -65,6 +65,8 @@ interface TableState {
   readonly table: WorkloadTable;
   readonly cursor: Cursor;
   readonly digest: (row: WorkloadRow) => string;
+  /** Smallest number of a row of this seed; those of other seeds lie before it. */
+  first: number;
   /** Largest number that a row has, or had. */
   last: number;
   /** 1 + revision by number; 0: no such row. */
@@ -230,10 +232,10 @@ class RunningWorkload implements Workload {
   }
 
   /** Number of a row that is there; 0 if none is found near the one that was drawn. */
-  #chooseRow({ last, revisions }: TableState): number {
+  #chooseRow({ first, last, revisions }: TableState): number {
     const PROBES = 16;
-    if (last === 0) return 0;
-    const drawn = 1 + randomBelow(this.#random, last);
+    if (last < first) return 0;
+    const drawn = first + randomBelow(this.#random, last - first + 1);
     for (let ordinal = drawn; ordinal <= last && ordinal < drawn + PROBES; ordinal++) {
       const revision = revisions[ordinal] ?? 0;
       if (revision > 0 && revision <= REVISIONS_MOST) return ordinal;
@@ -352,14 +354,18 @@ function readState(database: Database, session: Session, table: WorkloadTable, s
     table,
     cursor,
     digest: createRowDigester(cursor.table.definition.columns),
+    first: 0,
     last: 0,
     revisions: new Uint8Array(0),
     keys: new Int32Array(0),
   };
   for (let on = cursor.first(); on; on = cursor.next()) {
     const ordinal = Number(cursor.get(table.ordinal));
-    setRevision(state, ordinal, cursor.get('Seed') === seed ? 1 + Number(cursor.get('Revision')) : 0);
+    const isOwn = cursor.get('Seed') === seed;
+    if (isOwn && (state.first === 0 || ordinal < state.first)) state.first = ordinal;
+    setRevision(state, ordinal, isOwn ? 1 + Number(cursor.get('Revision')) : 0);
     state.keys[ordinal] = Number(cursor.get(table.key[0] ?? ''));
   }
+  if (state.first === 0) state.first = state.last + 1;
   return state;
 }
