@@ -21,13 +21,13 @@ export class PendingNodes {
   count = 0;
   /** Bytes of all nodes with their tags, stored with their whole keys. */
   rawBytes = 0;
-  /** Bytes that the prefix saves which was chosen last for all of them; for the caller to keep. */
-  saved = 0;
   readonly #kernel: ChecksumKernel;
   readonly #memory: Uint8Array;
   readonly #start: number;
   readonly #end: number;
   #tail: number;
+  /** What the prefix that was chosen last saves for a node on average. */
+  #savedPerNode = 0;
   #starts: Int32Array;
   #keyLengths: Int32Array;
   #dataLengths: Int32Array;
@@ -69,8 +69,22 @@ export class PendingNodes {
   clear(): void {
     this.count = 0;
     this.rawBytes = 0;
-    this.saved = 0;
+    this.#savedPerNode = 0;
     this.#tail = this.#start;
+  }
+
+  /** Bytes that a prefix would save if it saved as much for each node as the last one chosen did. */
+  get expectedSaving(): number {
+    return this.#savedPerNode * this.count;
+  }
+
+  /** Bytes of the first `count` nodes; see {@link rawBytes}. */
+  rawBytesOf(count: number): number {
+    let bytes = this.rawBytes;
+    for (let i = count; i < this.count; i++) {
+      bytes -= NODE_OVERHEAD + (this.#keyLengths[i] as number) + (this.#dataLengths[i] as number);
+    }
+    return bytes;
   }
 
   /** Where the last node ends. */
@@ -189,6 +203,12 @@ export class PendingNodes {
    * either side gives the sums of all candidates.
    */
   choosePrefix(count: number): number {
+    const saved = this.#findPrefix(count);
+    this.#savedPerNode = count === 0 ? 0 : saved / count;
+    return saved;
+  }
+
+  #findPrefix(count: number): number {
     this.prefixLine = NO_PREFIX;
     const common = this.#common;
     const left = this.#left;
@@ -313,6 +333,7 @@ export class PendingNodes {
       bytes[tag + 2] = ibWord & 0xff;
       bytes[tag + 3] = ibWord >> 8;
     }
+    if (at > tag) throw new Error(`${count} nodes do not fit on page ${page.pgno}`);
     page.setSpace(1 + count, at - base);
   }
 
@@ -358,6 +379,7 @@ export class PendingNodes {
     }
     this.count = left;
     this.rawBytes = raw;
+    this.#savedPerNode = 0;
     this.#tail = to;
   }
 }

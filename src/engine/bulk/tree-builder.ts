@@ -189,16 +189,20 @@ export class BulkWriter {
     const { nodes } = level;
     if (nodes.count < 2) return;
     if (nodes.count <= this.#nodesMax && !nodes.isFull) {
-      // A prefix that saves enough so far saves no less with one more node.
-      if (nodes.rawBytes - nodes.saved <= room) return;
-      nodes.saved = nodes.choosePrefix(nodes.count);
-      if (nodes.rawBytes - nodes.saved <= room) return;
+      // The prefix is chosen anew only when one that saves on as before would not do.
+      if (nodes.rawBytes - nodes.expectedSaving <= room) return;
+      if (nodes.rawBytes - nodes.choosePrefix(nodes.count) <= room) return;
     }
-    const full = nodes.count - 1;
-    nodes.choosePrefix(full);
-    this.#emit(depth, level, full);
-    nodes.drop(full);
-    nodes.saved = 0;
+    this.#emitSome(depth, level, room);
+  }
+
+  /** Writes a page of as many nodes as fit, but for the last one that was added. */
+  #emitSome(depth: number, level: Level, room: number): void {
+    const { nodes } = level;
+    let count = nodes.count - 1;
+    while (nodes.rawBytesOf(count) - nodes.choosePrefix(count) > room && count > 1) count--;
+    this.#emit(depth, level, count);
+    nodes.drop(count);
   }
 
   #level(depth: number): Level {
@@ -261,6 +265,10 @@ export class BulkWriter {
         const leafPages = depth === 0 ? 1 : this.#level(0).pages;
         if (depth > 0) branchPages++;
         return { root, nodes: this.#nodeCount, leafPages, branchPages };
+      }
+      const room = depth === 0 ? this.#leafRoom : this.#pageRoom;
+      while (nodes.count > 1 && nodes.rawBytes - nodes.choosePrefix(nodes.count) > room) {
+        this.#emitSome(depth, level, room);
       }
       nodes.choosePrefix(nodes.count);
       this.#emit(depth, level, nodes.count);

@@ -269,6 +269,24 @@ describe('building trees from the bottom up', () => {
     expect(made.built.leafPages).toBeLessThanOrEqual(8);
   });
 
+  it.each(PAGE_SIZES)(
+    'fits pages where the keys stop having much in common, pages of %i bytes',
+    (pageSize) => {
+      const key = (text: string): Buffer => Buffer.from(text);
+      for (const shared of [3, 8, 100]) {
+        for (const many of [5, 20, 80, 700]) {
+          const alike = Array.from({ length: many }, (_, i) =>
+            key(`${'a'.repeat(shared)}${String(i).padStart(4, '0')}`),
+          );
+          const unlike = Array.from({ length: 150 }, (_, i) => key(String.fromCharCode(98 + i)));
+          const nodes = [...alike, ...unlike].map((k, i) => ({ key: k, data: Buffer.alloc(1 + (i % 9)) }));
+          const sorted = nodes.sort((a, b) => Buffer.compare(a.key, b.key));
+          expect(textOf(checkTree(build(pageSize, sorted), 0))).toBe(textOf(sorted));
+        }
+      }
+    },
+  );
+
   it('refuses nodes that are out of order, doubled or too long', () => {
     const node = (key: string, data = 'd'): Nodes => ({ key: Buffer.from(key), data: Buffer.from(data) });
     expect(jetErrorOf(() => build(4096, [node('b'), node('a')]))).toBe('JET_errDatabaseCorrupted');
