@@ -4,19 +4,9 @@ import { PAGE_FLAG, type Page } from '../format/page.js';
 import { encodePageImage } from '../format/page-image.js';
 import { pageFlagsOf } from './page-changes.js';
 import type { SplitChoice } from './split-choice.js';
+import type { SplitLevel } from './split-plan.js';
 import type { Session } from './transactions.js';
 import type { Tree } from './tree-search.js';
-
-/** One level of a split: the page, and how it is split; pages that only take the new pointer have no choice. */
-export interface SplitLevel {
-  readonly page: Page;
-  readonly choice: SplitChoice | undefined;
-  /** Line of the pointer to the page below, or of the operation in a leaf. */
-  readonly line: number;
-  pgnoNew: number;
-  /** Key of the pointer to the page that stays, for the page above. */
-  readonly separator: Uint8Array;
-}
 
 const NO_BYTES = new Uint8Array(0);
 

@@ -1,14 +1,15 @@
 import { DBTIME_NIL } from '../format/dbtime.js';
 import { EseError } from '../format/ese-error.js';
 import type { LogRecord } from '../format/log-record.js';
-import { LOG_PAGE_FLAG, SPLIT_OPERATION, SPLIT_TYPE, UNDO_OPERATION } from '../format/log-record-layout.js';
+import { LOG_PAGE_FLAG, SPLIT_OPERATION, UNDO_OPERATION } from '../format/log-record-layout.js';
 import { createNodeView, NODE_FLAG, type NodeView, type Page } from '../format/page.js';
 import { compareTrx, type NodeVersion } from './node-versions.js';
 import { type PageChanges, pageFlagsOf } from './page-changes.js';
-import { chooseSplit, type SplitChoice, type SplitOperation } from './split-choice.js';
-import { rightOf, SplitFields, type SplitLevel } from './split-record.js';
+import type { SplitOperation } from './split-choice.js';
+import { encodedSize, planSplit, type SplitLevel } from './split-plan.js';
+import { rightOf, SplitFields } from './split-record.js';
 import type { Session } from './transactions.js';
-import { isDeleted, type PathStep, type Tree, TreeSearch } from './tree-search.js';
+import { isDeleted, type Tree, TreeSearch } from './tree-search.js';
 
 /**
  * Changing trees (format specification, chapters 2.1.8, 2.1.9, 10.2 and 10.3): finding the place, seeing whether
@@ -30,9 +31,8 @@ const KEY_MOST_8K = 2000;
 const BOOKMARK_KEYS = 2;
 /** A new page takes stamps of its own before the split that uses it (chapter 10.1: gaps are allowed). */
 const STAMPS_PER_NEW_PAGE = 2;
-/** Room that a node needs besides key and data. */
+/** Room for the length of a key. */
 const KEY_LENGTH_BYTES = 2;
-const PREFIX_LENGTH_BYTES = 2;
 
 /** Changes of trees of one database. */
 export class TreeWriter {
@@ -65,7 +65,7 @@ export class TreeWriter {
         if (this.#revive(session, tree, key, data, isVersioned)) return;
         continue;
       }
-      const size = this.#encodedSize(leaf, key, data.length);
+      const size = encodedSize(leaf, key, data.length);
       if (!this.#mustSplit(tree, leaf, line, size)) {
         this.changes.insert(session, tree, leaf, line, key, data, isVersioned);
         return;
@@ -158,13 +158,6 @@ export class TreeWriter {
     if (KEY_LENGTH_BYTES + key.length + data.length > most || data.length === 0) {
       throw new EseError('JET_errRecordTooBig', `a node of ${key.length} and ${data.length} bytes`);
     }
-  }
-
-  /** Bytes of a node as this page stores it, its tag included. */
-  #encodedSize(page: Page, key: Uint8Array, dataLength: number): number {
-    const prefix = page.prefixLengthFor(key);
-    const head = prefix > 0 ? PREFIX_LENGTH_BYTES : 0;
-    return TAG_BYTES + KEY_LENGTH_BYTES + head + key.length - prefix + dataLength;
   }
 
   /** Whether a node of `size` bytes at `line` needs a split first: no room, or an append past the density. */
@@ -272,49 +265,14 @@ export class TreeWriter {
     key: Uint8Array,
   ): boolean {
     if (isVersioned) this.changes.transactions.versions.ensureRoom(key.length + operation.data.length);
-    const levels = this.#planSplit(tree, this.search.leaf, this.search.path(), operation);
+    const levels = planSplit(tree, this.search.leaf, this.search.path(), operation, (page, line) =>
+      this.#reservedAt(tree, page, line),
+    );
     this.#takePages(session, tree, levels);
     const lowest = levels[levels.length - 1];
     const isDone = lowest?.page.isLeaf === true && lowest.choice?.operation !== SPLIT_OPERATION.none;
     this.#logSplit(session, tree, levels, isDone ? operation : undefined, isVersioned, key);
     return isDone;
-  }
-
-  /** Decides how each level is split, from the leaf up; returns the levels from the root side down. */
-  #planSplit(tree: Tree, leaf: Page, path: readonly PathStep[], operation: SplitOperation): SplitLevel[] {
-    const levels: SplitLevel[] = [];
-    let page = leaf;
-    let current = operation;
-    let isAboveAppend = false;
-    for (let depth = path.length - 1; ; depth--) {
-      const choice = chooseSplit({
-        page,
-        operation: current,
-        isAboveAppend,
-        reservedAt: page.isLeaf ? (line) => this.#reservedAt(tree, page, line) : () => 0,
-      });
-      const level = {
-        page,
-        choice,
-        line: current.line,
-        pgnoNew: 0,
-        separator: separatorOf(page, choice, tree),
-      };
-      // A page that can only be split without taking the pointer to the new page below: that split has to wait.
-      if (!page.isLeaf && choice.operation === SPLIT_OPERATION.none) levels.length = 0;
-      levels.unshift(level);
-      if (choice.type === SPLIT_TYPE.vertical) return levels;
-      const parent = path[depth];
-      if (parent === undefined) throw new Error(`page ${page.pgno} is no root and has no page above`);
-      isAboveAppend ||= choice.type === SPLIT_TYPE.append;
-      const pointer = pointerTo(page.pgno);
-      if (this.#encodedSize(parent.page, level.separator, pointer.length) <= parent.page.cbFree) {
-        levels.unshift({ ...parent, choice: undefined, pgnoNew: 0, separator: NO_BYTES });
-        return levels;
-      }
-      page = parent.page;
-      current = { kind: SPLIT_OPERATION.insert, line: parent.line, key: level.separator, data: pointer };
-    }
   }
 
   /** Takes a page for every level that splits, from the root side down; gives them back if there are not enough. */
@@ -413,37 +371,4 @@ export class TreeWriter {
       }
     }
   }
-}
-
-/**
- * Key of the pointer to the page that stays (chapter 2.1.4): between leaves the shortest that separates them; an
- * internal page passes on the key of its last line.
- */
-function separatorOf(page: Page, choice: SplitChoice, tree: Tree): Uint8Array {
-  if (choice.type === SPLIT_TYPE.vertical) return NO_BYTES;
-  const { keyBefore: left, keyAt: right } = choice;
-  if (!page.isLeaf) return left;
-  const common = commonLength(left, right);
-  if (common < right.length) return right.slice(0, common + 1);
-  if (tree.isUnique) throw new Error(`page ${page.pgno} has the same key twice`);
-  const leftData = choice.dataOf(choice.ilineSplit - 1).slice();
-  const rightData = choice.dataOf(choice.ilineSplit);
-  const commonData = commonLength(leftData, rightData);
-  const separator = new Uint8Array(common + commonData + 1);
-  separator.set(right);
-  separator.set(rightData.subarray(0, commonData + 1), common);
-  return separator;
-}
-
-function commonLength(a: Uint8Array, b: Uint8Array): number {
-  const limit = Math.min(a.length, b.length);
-  let common = 0;
-  while (common < limit && a[common] === b[common]) common++;
-  return common;
-}
-
-function pointerTo(pgno: number): Uint8Array {
-  const data = new Uint8Array(4);
-  new DataView(data.buffer).setUint32(0, pgno, true);
-  return data;
 }
