@@ -15,9 +15,8 @@ import { exportTable } from '../../src/maintenance/export.js';
 import { recover } from '../../src/recovery/recover.js';
 import { compareWithEsedbexport, hasEsedbexport } from '../support/esedbexport.js';
 import { putFile } from '../support/files.js';
-import { checkIndexes } from '../support/index-check.js';
-import { judgeDatabase } from '../support/judge-database.js';
 import { toRealFile } from '../support/recovery-disk.js';
+import { judgeStructure } from '../support/workload-lab.js';
 
 /**
  * The fixtures in the repository against what makes them: the same bytes, the same facts; and the facts against what
@@ -96,8 +95,7 @@ describe.each(names)('fixture %s', (name) => {
       expect({ table, digests }).toEqual({ table, digests: Object.values(rows) });
     }
     reader.close();
-    judgeDatabase(disk, database);
-    checkIndexes(disk, database);
+    judgeStructure(disk, database);
     if (!hasEsedbexport) return console.log('esedbexport is not installed: not compared');
     const file = join(folder, `${name}.edb`);
     toRealFile(disk, database, file);

@@ -14,10 +14,13 @@ import {
   type SimulatedDisk,
 } from '../../src/io/simulated-disk.js';
 import { recover } from '../../src/recovery/recover.js';
-import { checkIndexes } from '../support/index-check.js';
-import { judgeDatabase } from '../support/judge-database.js';
 import { withOrderedLogs } from '../support/ordered-logs.js';
-import { judgeWorkload, WORKLOAD_DATABASE, WORKLOAD_FOLDER } from '../support/workload-lab.js';
+import {
+  judgeStructure,
+  judgeWorkload,
+  WORKLOAD_DATABASE,
+  WORKLOAD_FOLDER,
+} from '../support/workload-lab.js';
 
 /**
  * Workloads that are killed, or lose their power, before a call that changes the disk: `eseutil /r` brings back every
@@ -158,8 +161,7 @@ async function judge({ disk, journal }: Found, isLazy: boolean): Promise<void> {
 }
 
 function hasLedger(disk: SimulatedDisk): boolean {
-  judgeDatabase(disk, WORKLOAD_DATABASE);
-  checkIndexes(disk, WORKLOAD_DATABASE);
+  judgeStructure(disk);
   const reader = openDatabaseReader(disk, WORKLOAD_DATABASE);
   const names = reader.tables().map(({ name }) => name);
   reader.close();

@@ -5,6 +5,7 @@ import { openDatabaseReader } from '../../src/engine/database-reader.js';
 import type { AttachOptions } from '../../src/engine/instance.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import type { FileSystem } from '../../src/io/file-system.js';
+import { assertSound } from '../../src/maintenance/integrity.js';
 import { type StartInstanceOptions, startInstance } from '../../src/recovery/start-instance.js';
 import { checkIndexes } from './index-check.js';
 import { judgeDatabase } from './judge-database.js';
@@ -47,14 +48,20 @@ export async function runWorkload(
   return { journal, counts: workload.counts };
 }
 
-/** Looks at pages, trees, space, indexes and rows of the workload's database. */
+/** Looks at pages, trees, space and indexes of a database, by judges that know nothing of one another. */
+export function judgeStructure(fs: FileSystem, path = WORKLOAD_DATABASE): void {
+  judgeDatabase(fs, path);
+  checkIndexes(fs, path);
+  assertSound(fs, path);
+}
+
+/** Looks at the structure and at the rows of the workload's database. */
 export async function judgeWorkload(
   fs: FileSystem,
   journal: readonly JournalEntry[],
   path = WORKLOAD_DATABASE,
 ): Promise<JournalVerdict> {
-  judgeDatabase(fs, path);
-  checkIndexes(fs, path);
+  judgeStructure(fs, path);
   const reader = openDatabaseReader(fs, path);
   try {
     return await verifyJournal(reader, journal);
