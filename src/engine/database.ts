@@ -94,6 +94,7 @@ export class Database implements SchemaHost {
   readonly #dead: DeadNode[] = [];
   readonly #cleaner: TreeCleaner;
   #isCleaning = false;
+  #isClosed = false;
   #hasUndoInfo = false;
   #isFlushMapDropped = false;
 
@@ -123,6 +124,10 @@ export class Database implements SchemaHost {
       pages: this.pool,
       transactions,
       dbtime: options.dbtime,
+      beforeChange: () => {
+        if (this.#isClosed)
+          throw new EseError('JET_errInvalidDatabaseId', 'it is not attached any more', { file: path });
+      },
     });
     this.space = new SpaceWriter(this.changes, options);
     this.#cleaner = new TreeCleaner(this.trees, this.space);
@@ -437,6 +442,7 @@ export class Database implements SchemaHost {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#file.close();
   }
 }

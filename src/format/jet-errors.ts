@@ -169,6 +169,7 @@ export const JET_ERRORS = {
   JET_errInvalidName: { code: -1002, text: 'a name is not valid' },
   JET_errInvalidParameter: { code: -1003, text: 'a parameter is not valid' },
   JET_errDatabaseFileReadOnly: { code: -1008, text: 'the database file is read-only' },
+  JET_errInvalidDatabaseId: { code: -1010, text: 'this is no database that is attached' },
   JET_errOutOfMemory: { code: -1011, text: 'out of memory' },
   JET_errOutOfDatabaseSpace: { code: -1012, text: 'the database has reached its size limit' },
   JET_errTooManyIndexes: { code: -1015, text: 'the table has too many indexes' },
