@@ -1,6 +1,6 @@
 /** Which file runs a mode, and what JSON output calls it (format specification, chapters 6.1.2 and 11.4). */
 
-import { isBaseName } from './log-source.js';
+import { isBaseName } from './base-name.js';
 import { hasSwitch, type Mode } from './mode.js';
 import type { ModeCommand } from './slash-command.js';
 

@@ -11,11 +11,6 @@ export interface LogStreamSource {
   readonly baseName: string;
 }
 
-/** Whether the source names a whole log stream: three characters and no extension. */
-export function isBaseName(source: string): boolean {
-  return /^[^.]{3}$/.test(basename(source.replaceAll('\\', '/')));
-}
-
 /** Directory and base name; the directory is the current one where none is typed. */
 export function streamSource(host: CliHost, typed: string): LogStreamSource {
   const path = meantPath(host, typed);

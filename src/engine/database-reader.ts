@@ -12,8 +12,6 @@ import {
   checkHeaderSupported,
   DATABASE_STATE,
   type DatabaseHeader,
-  electHeader,
-  HEADER_ELECTION_BYTES,
   type HeaderElection,
   UPDATE_MAJOR_KNOWN,
 } from '../format/database-header.js';
@@ -21,6 +19,7 @@ import { EseError } from '../format/ese-error.js';
 import { createNodeView, NODE_FLAG } from '../format/page.js';
 import { groupCatalogRows, type TableDefinition } from '../format/table-definition.js';
 import type { FileHandle, FileSystem } from '../io/file-system.js';
+import { readHeaderElection } from './header-election.js';
 import { createFilePageSource, type PageSource } from './page-source.js';
 import { readTreeSpace } from './space-reader.js';
 import { type TreeRoot, walkTree } from './tree-reader.js';
@@ -61,12 +60,6 @@ export interface DatabaseReader {
   /** Greatest page number that the database owns (the file may be longer); read at the first call. */
   lastOwnedPgno(): number;
   close(): void;
-}
-
-/** Elects the header of an open file; see {@link electHeader}. */
-export function readHeaderElection(file: FileHandle): HeaderElection {
-  const start = new Uint8Array(HEADER_ELECTION_BYTES);
-  return electHeader(start.subarray(0, file.readAt(start, 0)));
 }
 
 /**

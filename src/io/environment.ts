@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto';
 import type { FileSystem } from './file-system.js';
 import { nodeFileSystem } from './node-file-system.js';
 import { type Random, seededRandom } from './seeded-random.js';
@@ -26,7 +25,7 @@ export function realEnvironment(): Environment {
   return {
     fs: nodeFileSystem,
     clock: { now: () => Date.now() },
-    random: { uint32: () => randomFillSync(word)[0] ?? 0 },
+    random: { uint32: () => crypto.getRandomValues(word)[0] ?? 0 },
   };
 }
 

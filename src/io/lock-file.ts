@@ -26,7 +26,6 @@
  * this is atomic, too. Several processes that find a dead lock agree by a second lock,
  * `<path>.lock.break`, on the one that removes it.
  */
-import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -78,7 +77,7 @@ export function takeLock(path: string, options: LockOptions): FileLock {
       ...identityOfThisProcess(),
       role: options.role,
       since: Date.now(),
-      token: randomUUID(),
+      token: crypto.randomUUID(),
     };
     const wasAbandoned = acquire(lockPath, record, options.breakForeign === true, 0);
     return heldLock(path, lockPath, record.token, wasAbandoned);

@@ -1,6 +1,6 @@
 /** What kind of ESE file a file is, by its contents (format specification, chapter 1.2.3). */
 
-import { readHeaderElection } from '../engine/database-reader.js';
+import { readHeaderElection } from '../engine/header-election.js';
 import {
   type DatabaseHeader,
   electHeader,

@@ -3,8 +3,9 @@
 import { EseError } from '../../format/ese-error.js';
 import { type FileKind, fileKind } from '../../maintenance/file-kind.js';
 import type { ChecksumFinding, ChecksumReport, DatabaseVerification } from '../../maintenance/verify.js';
+import { isBaseName } from '../base-name.js';
 import { hex } from '../classic-text.js';
-import { isBaseName, streamSource } from '../log-source.js';
+import { streamSource } from '../log-source.js';
 import {
   forcedPageSize,
   hasSwitch,

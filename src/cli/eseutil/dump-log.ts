@@ -16,8 +16,9 @@ import {
 import { logRecordLine } from '../../maintenance/log-record-report.js';
 import { type MendedLog, mendLogs } from '../../maintenance/mend-logs.js';
 import type { RangeReport } from '../../maintenance/report-values.js';
+import { isBaseName } from '../base-name.js';
 import { hex, lastLgposText, lgposText, signatureText, timeText } from '../classic-text.js';
-import { isBaseName, streamHints, streamSource } from '../log-source.js';
+import { streamHints, streamSource } from '../log-source.js';
 import { attachmentLines, envLines, problemLines } from '../log-text.js';
 import { hasSwitch, type Mode, type ModeContext, type ModeOutcome, switchValue } from '../mode.js';
 import type { ModeCommand } from '../slash-command.js';

@@ -1,7 +1,7 @@
 /** `/g`: integrity of a database (format specification, chapters 6.1.5, 6.2.8 and 11.4.2). */
 
 import { basename, extname, resolve } from 'node:path';
-import { readHeaderElection } from '../../engine/database-reader.js';
+import { readHeaderElection } from '../../engine/header-election.js';
 import { DATABASE_STATE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import { replaceFile } from '../../io/replace-file.js';

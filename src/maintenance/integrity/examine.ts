@@ -3,7 +3,7 @@
  * the plan by which the leaves are read (format specification, chapter 7.1.2).
  */
 
-import { readHeaderElection } from '../../engine/database-reader.js';
+import { readHeaderElection } from '../../engine/header-election.js';
 import { createFilePageSource, type PageSource } from '../../engine/page-source.js';
 import {
   OBJID_CATALOG,
