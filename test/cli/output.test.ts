@@ -204,6 +204,8 @@ describeWithCorpus('a file of another kind', () => {
     ['-mm', 'logs/secedit/edb.chk', 'a checkpoint file'],
     ['-ms', 'logs/secedit/edb.log', 'a log file'],
     ['-mn', 'databases/secedit.jfm', 'a flush map'],
+    ['-mc', 'databases/secedit.jfm', 'a flush map'],
+    ['-g', 'logs/secedit/edb.log', 'a log file'],
     ['-m -p1', 'logs/secedit/edb.log', 'a log file'],
     ['-m -p-1', 'logs/secedit/edb.chk', 'a checkpoint file'],
   ])('%s of %s says what it is', async (mode, name, kind) => {

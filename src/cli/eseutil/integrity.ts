@@ -18,11 +18,13 @@ import {
 } from '../mode.js';
 import { askOkCancel } from '../question.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
-import { meantPath, sourceFile } from '../typed-path.js';
+import { meantPath, requireKind, sourceFile } from '../typed-path.js';
 
 export const integrityMode: Mode = {
   heading: 'INTEGRITY',
   longRunning: true,
+  // The database is only read, but a report is written.
+  writes: () => true,
   run: async (context) => {
     const { host, command, say, warn } = context;
     const file = sourceFile(host, command.positional, 'source file');
@@ -33,8 +35,9 @@ export const integrityMode: Mode = {
     refuseSameFile(host, file, temporary);
     noteStreamingFile(context);
     refuseLocked(host, file, command.long.has('shared'), warn);
-    const { isDirty, pageSize } = lookAtHeader(host, file);
     const forced = forcedPageSize(command);
+    if (forced === undefined) requireKind(host, file, 'database');
+    const { isDirty, pageSize } = lookAtHeader(host, file);
     if (forced !== undefined && pageSize !== undefined && forced !== pageSize) {
       throw new EseError('JET_errPageSizeMismatch', `the pages have ${pageSize} bytes, not ${forced}`, {
         file,
