@@ -7,7 +7,8 @@ import { verifyDatabase } from '../dist/maintenance/verify.js';
 import { warmPool } from '../dist/workers/pool.js';
 import { writeChecksumDatabase } from './checksum-data.mjs';
 import { compare, outputOf, runProgram, withDataFolder } from './harness.mjs';
-import { findPostgres, preparePgChecksums } from './pg-checksums.mjs';
+import { preparePgChecksums } from './pg-checksums.mjs';
+import { findPostgres } from './postgres.mjs';
 
 /**
  * `eseutil /k` on files of noise with valid checksums, in the page cache: whole processes against `cat` (which

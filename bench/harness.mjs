@@ -12,6 +12,7 @@ import { join } from 'node:path';
  * @typedef {object} Contender
  * @property {string} name
  * @property {() => unknown} run one round; may return a promise
+ * @property {() => unknown} [prepare] what each round needs first; its time does not count
  * @property {number} [bytes] bytes that one round works on, if they differ from those of the comparison
  */
 
@@ -29,7 +30,8 @@ const ROUNDS = 7;
 export async function compare(title, bytes, contenders, rounds = ROUNDS) {
   const times = contenders.map(() => /** @type {number[]} */ ([]));
   for (let round = 0; round <= rounds; round += 1) {
-    for (const [i, { run }] of contenders.entries()) {
+    for (const [i, { run, prepare }] of contenders.entries()) {
+      await prepare?.();
       const begun = performance.now();
       await run();
       const ms = performance.now() - begun;

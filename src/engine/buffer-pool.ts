@@ -2,7 +2,13 @@ import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-ke
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { PAGE_FLAG, Page, pageOffset } from '../format/page.js';
 import type { FileHandle } from '../io/file-system.js';
-import { createPageLoader, type PageLoader, type PageSource } from './page-source.js';
+import {
+  createPageLoader,
+  createPageMemory,
+  type PageLoader,
+  type PageMemory,
+  type PageSource,
+} from './page-source.js';
 
 /**
  * Cache of the pages of one database, for reading and changing. Changed pages stay in memory until they are
@@ -14,6 +20,8 @@ import { createPageLoader, type PageLoader, type PageSource } from './page-sourc
 export interface BufferPool extends PageSource {
   /** A page of which the content is of no interest: it is not read. The caller builds it and marks it dirty. */
   createPage(pgno: number): Page;
+  /** Whether it is known without reading that nothing was ever written where a page lies. */
+  isBlank(pgno: number): boolean;
   /** The page was changed by the log record at `lgpos`. */
   markDirty(page: Page, lgpos: Lgpos): void;
   /** Writes the changed pages that may be written. Returns how many. Does not sync. */
@@ -49,6 +57,8 @@ export interface BufferPoolOptions {
   readonly mayWrite?: (page: Page) => boolean;
   /** Free bytes on the volume of the file: it is not extended beyond them. */
   readonly freeBytes?: () => number;
+  /** Whether pages that were given up lend their memory to others: no view of a page may outlive a `trim`. */
+  readonly reusesMemory?: boolean;
 }
 
 const CACHE_BYTES = 128 * 1024 * 1024;
@@ -98,7 +108,10 @@ class Pool implements BufferPool {
   /** Pages that were ever changed, one byte a page, in nodes like those of the page table. */
   readonly #changed: (Uint8Array | undefined)[] = [];
   readonly #freeBytes: (() => number) | undefined;
+  readonly #memory: PageMemory | undefined;
   readonly #load: PageLoader;
+  /** Pages behind this one did not exist when the pool was made. */
+  readonly #lastPgnoFound: number;
   #kernel: ChecksumKernel | undefined;
 
   constructor(options: BufferPoolOptions) {
@@ -110,7 +123,10 @@ class Pool implements BufferPool {
     this.#beforeWrite = options.beforeWrite;
     this.#mayWrite = options.mayWrite;
     this.#freeBytes = options.freeBytes;
-    this.#load = createPageLoader(file, pageSize, this.correctedPages);
+    this.#memory = options.reusesMemory === true ? createPageMemory(pageSize) : undefined;
+    this.#load = createPageLoader(file, pageSize, this.correctedPages, this.#memory);
+    // A piece of a page may lie behind the last whole one.
+    this.#lastPgnoFound = this.lastPgno + 1;
   }
 
   readPage(pgno: number): Page {
@@ -128,7 +144,13 @@ class Pool implements BufferPool {
       this.extend(pgno);
     }
     const frame = this.#find(pgno);
-    return frame?.page ?? this.#enter(new Page(new Uint8Array(this.pageSize), pgno)).page;
+    if (frame !== undefined) return frame.page;
+    const bytes = this.#memory?.take() ?? new Uint8Array(this.pageSize);
+    return this.#enter(new Page(bytes, pgno)).page;
+  }
+
+  isBlank(pgno: number): boolean {
+    return pgno > this.#lastPgnoFound && this.#changed[pgno >>> TABLE_BITS]?.[pgno & (TABLE_NODE - 1)] !== 1;
   }
 
   markDirty(page: Page, lgpos: Lgpos): void {
@@ -262,6 +284,7 @@ class Pool implements BufferPool {
     if (node !== undefined) node[frame.page.pgno & (TABLE_NODE - 1)] = undefined;
     const last = this.#frames.pop();
     if (last !== undefined && last !== frame) this.#frames[index] = last;
+    this.#memory?.give(frame.page.bytes);
   }
 
   #forget(first: number, last: number): void {

@@ -23,6 +23,8 @@ export interface PageSource {
 
 /** Pages kept after use, in bytes of page data. */
 const CACHE_BYTES = 16 * 1024 * 1024;
+/** Memory of pages that is got at once. */
+const SLAB_BYTES = 256 * 1024;
 
 /**
  * Reads one page of a file of `lastPgno` pages. Throws as {@link PageSource.readPage}.
@@ -32,25 +34,34 @@ const CACHE_BYTES = 16 * 1024 * 1024;
  */
 export type PageLoader = (pgno: number, lastPgno: number, lastChild?: number) => Page;
 
-/** Makes a loader of pages, each into memory of its own; corrected pages are noted in `correctedPages`. */
+/** Where the bytes of pages lie. */
+export interface PageMemory {
+  /** Memory of one page, with any content. */
+  take(): Uint8Array;
+  /** Nobody uses the memory of a page any more. */
+  give(bytes: Uint8Array): void;
+}
+
+/**
+ * Makes a loader of pages; corrected pages are noted in `correctedPages`.
+ *
+ * @param memory default: memory of its own for each page
+ */
 export function createPageLoader(
   file: FileHandle,
   pageSize: number,
   correctedPages: Set<number>,
+  memory: PageMemory = ownMemory(pageSize),
 ): PageLoader {
   const suspects = new Uint32Array(1);
   const scan = newPageScan();
-  return (pgno, lastPgno, lastChild = lastPgno) => {
+  const load = (bytes: Uint8Array, pgno: number, lastChild: number): Page => {
     const place = { file: file.path, pgno };
-    if (pgno < 1 || pgno > lastPgno) {
-      throw new EseError('JET_errFileIOBeyondEOF', `there are only ${Math.max(0, lastPgno)} pages`, place);
-    }
-    const bytes = new Uint8Array(pageSize);
     if (file.readAt(bytes, pageOffset(pgno, pageSize)) !== pageSize) {
       throw new EseError('JET_errFileIOBeyondEOF', 'the page is cut off', place);
     }
     scan.uninitialized = 0;
-    const words = new Int32Array(bytes.buffer);
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, pageSize >>> 2);
     if (verifyPages(words, 0, 1, pageSize, pgno, suspects, scan) !== 0) {
       if (correctPage(bytes, pgno).verdict !== 'correctable') {
         throw new EseError('JET_errReadVerifyFailure', 'the page checksum is wrong', place);
@@ -68,6 +79,47 @@ export function createPageLoader(
       throw new EseError('JET_errReadPgnoVerifyFailure', `the page carries number ${stored}`, place);
     }
     return page;
+  };
+  return (pgno, lastPgno, lastChild = lastPgno) => {
+    if (pgno < 1 || pgno > lastPgno) {
+      throw new EseError('JET_errFileIOBeyondEOF', `there are only ${Math.max(0, lastPgno)} pages`, {
+        file: file.path,
+        pgno,
+      });
+    }
+    const bytes = memory.take();
+    try {
+      return load(bytes, pgno, lastChild);
+    } catch (error) {
+      memory.give(bytes);
+      throw error;
+    }
+  };
+}
+
+function ownMemory(pageSize: number): PageMemory {
+  return { take: () => new Uint8Array(pageSize), give: () => {} };
+}
+
+/**
+ * Memory of pages in large pieces, which are dear to get one page at a time. What is given back serves the next
+ * page: only for those who know when nobody holds a page.
+ */
+export function createPageMemory(pageSize: number): PageMemory {
+  const unused: Uint8Array[] = [];
+  return {
+    take() {
+      if (unused.length === 0) {
+        const slab = new ArrayBuffer(Math.max(SLAB_BYTES, pageSize));
+        for (let at = slab.byteLength - pageSize; at >= 0; at -= pageSize) {
+          unused.push(new Uint8Array(slab, at, pageSize));
+        }
+      }
+      return unused.pop() ?? new Uint8Array(pageSize);
+    },
+    give(bytes) {
+      unused.push(bytes);
+    },
   };
 }
 

@@ -36,6 +36,8 @@ export interface RedoPages {
    * JET_errFileIOBeyondEOF behind the end of the file. Valid until the record is done.
    */
   readPage(pgno: number): Page;
+  /** Whether it is known without reading that nothing was ever written where a page lies. */
+  isBlank(pgno: number): boolean;
   /** A page to be built from nothing; what it holds now is meaningless. */
   createPage(pgno: number): Page;
   /** To be called after a page was changed: it has to be written, once the log is durable up to `lgpos`. */

@@ -88,7 +88,7 @@ function judgePage(
  */
 export function pageToCreate(context: RedoContext, pgno: number, dbtime: number): Page | undefined {
   if (context.redoMap.has(pgno)) return undefined;
-  if (isInRequiredRange(context)) {
+  if (isInRequiredRange(context) && !context.pages.isBlank(pgno)) {
     try {
       if (context.pages.readPage(pgno).dbtime >= dbtime) return undefined;
     } catch (error) {

@@ -100,6 +100,7 @@ export class AttachedDatabase {
       beforeWrite: (lgpos) => this.#beforeWrite(lgpos),
       mayWrite: (page) => !versions.holdsBack(dbid, page.objid),
       freeBytes: () => environment.fs.freeBytes(options.path),
+      reusesMemory: true,
     });
     this.context = {
       dbid,

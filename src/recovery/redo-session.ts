@@ -1,5 +1,5 @@
 import type { Lgpos } from '../format/ese-error.js';
-import type { LogRecord } from '../format/log-record.js';
+import { type LogRecord, logRecordView } from '../format/log-record.js';
 
 /**
  * A session as redo knows it (format specification, chapters 5.1.4 and 5.3.5). Records of a session before its
@@ -35,4 +35,26 @@ export function newRedoSession(procid: number): RedoSession {
 /** A level that a record states, kept within what sessions can have. */
 export function boundLevel(level: number): number {
   return Math.min(LEVEL_MAX, Math.max(0, level));
+}
+
+/** Memory for kept records that is got at once. */
+const KEEP_BYTES = 64 * 1024;
+
+/** Copies records that must outlive the window of the reader, many into one piece of memory. */
+export function createRecordKeeper(): (record: LogRecord) => LogRecord {
+  let bytes = new Uint8Array(0);
+  let view = new DataView(bytes.buffer);
+  let used = 0;
+  return (record) => {
+    const { size } = record;
+    if (used + size > bytes.length) {
+      bytes = new Uint8Array(Math.max(KEEP_BYTES, size));
+      view = new DataView(bytes.buffer);
+      used = 0;
+    }
+    const at = used;
+    bytes.set(record.bytes.subarray(record.offset, record.offset + size), at);
+    used += size;
+    return logRecordView(bytes, view, at, size);
+  };
 }

@@ -3,7 +3,7 @@ import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-ke
 import { readDbtime } from '../format/dbtime.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { type LogHeader, logPageSize } from '../format/log-header.js';
-import { copyLogRecord, type LogRecord } from '../format/log-record.js';
+import type { LogRecord } from '../format/log-record.js';
 import type { LogRecordCursor } from '../format/log-record-cursor.js';
 import { LRTYP, logRecordName } from '../format/log-record-type.js';
 import { readSegmentHeader } from '../format/log-segment.js';
@@ -23,7 +23,7 @@ import {
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
 import type { AttachedDatabase } from './redo-database.js';
 import { RedoDatabases } from './redo-databases.js';
-import { boundLevel, newRedoSession, type RedoSession } from './redo-session.js';
+import { boundLevel, createRecordKeeper, newRedoSession, type RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
 
 export interface RedoOptions {
@@ -135,6 +135,7 @@ export class Redo {
   /** Changed in place: there is one for every record. */
   readonly #lastRecord = { lrtyp: -1, lgpos: { generation: 0, isec: 0, ib: 0 } };
   readonly #options: RedoOptions;
+  readonly #keep = createRecordKeeper();
   readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
   #bytesRead = 0;
   #start: Lgpos = { generation: 0, isec: 0, ib: 0 };
@@ -367,7 +368,7 @@ export class Redo {
     if (session.macros.size > 0 && lrtyp !== LRTYP.UndoInfo && lrtyp !== LRTYP.NewPage) {
       const macro = session.macros.get(readDbtime(view, offset + OFFSET_DBTIME));
       if (macro !== undefined) {
-        macro.push(copyLogRecord(cursor.record()));
+        macro.push(this.#keep(cursor.record()));
         return;
       }
     }
@@ -466,7 +467,7 @@ export class Redo {
         this.#session(record.procid).macros.delete(record.dbtime);
         return;
       case 'RootPageMove':
-        this.#session(record.procid).macros.get(record.dbtime)?.push(copyLogRecord(record));
+        this.#session(record.procid).macros.get(record.dbtime)?.push(this.#keep(record));
         return;
       default:
         return;

@@ -70,6 +70,7 @@ export function createLab({ pageSize = 4096, genMaxRequired = 9, lastPgno = 200 
       if (page === undefined) throw new EseError('JET_errPageNotInitialized', undefined, { pgno });
       return page;
     },
+    isBlank: (pgno) => !pages.has(pgno),
     createPage(pgno) {
       const page = new Page(new Uint8Array(pageSize).fill(0xee), pgno);
       pages.set(pgno, page);
