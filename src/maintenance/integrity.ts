@@ -33,8 +33,9 @@ import {
 } from './integrity/conclude.js';
 import { type Examination, type ExaminedBody, examine } from './integrity/examine.js';
 import type { IntegrityFinding } from './integrity/finding.js';
-import { createIntegrityTask, type IntegrityPart } from './integrity/integrity-task.js';
-import { type IntegrityPlan, pagesPerRange, unitCount } from './integrity/plan.js';
+import { createIntegrityTask } from './integrity/integrity-task.js';
+import { type IntegrityPlan, type TreeKind, unitCount, windowCount } from './integrity/plan.js';
+import type { IntegrityPart } from './integrity/tally.js';
 import { type TimeReport, timeReport } from './report-values.js';
 
 export type { IntegrityCode, IntegrityFinding } from './integrity/finding.js';
@@ -44,7 +45,7 @@ export interface IntegrityOptions extends JobOptions {
   readonly comparesIndexes?: boolean | undefined;
   /** Findings to list; all are counted. */
   readonly findingsMax?: number | undefined;
-  /** Most leaves that a thread takes at once: the report does not depend on it. */
+  /** Most pages that a thread takes at once; what is found does not depend on it. */
   readonly unitPages?: number | undefined;
 }
 
@@ -118,7 +119,7 @@ export async function checkIntegrity(
   const file = fs.open(path, 'read');
   try {
     const isShared = fs === nodeFileSystem;
-    const examined = await drain(examine(file, examineOptions(options, isShared)), options.signal);
+    const examined = await drain(examine(file, examineOptions(options, isShared, true)), options.signal);
     const { body } = examined;
     if (body === undefined) return conclude(examined, file.size(), undefined);
     const parts = await runRanges(leafJob(fs, body.plan, isShared), options);
@@ -145,7 +146,7 @@ export async function checkIntegrity(
 export function assertSound(fs: FileSystem, path: string): void {
   const file = fs.open(path, 'read');
   try {
-    const steps = examine(file, examineOptions({}, false));
+    const steps = examine(file, examineOptions({}, false, false));
     let step = steps.next();
     while (step.done !== true) step = steps.next();
     const examined = step.value;
@@ -153,7 +154,7 @@ export function assertSound(fs: FileSystem, path: string): void {
     let result: IntegrityResult;
     if (body === undefined) result = conclude(examined, file.size(), undefined);
     else {
-      const part = runAll(createIntegrityTask(fs, body.plan), unitCount(body.plan));
+      const part = runAll(createIntegrityTask(fs, body.plan), rangeCount(body.plan));
       const merged = mergeParts(body, [part], examined.list);
       const second = planSecondLook(body, merged, examined.list);
       if (second !== undefined) {
@@ -185,11 +186,16 @@ function describeErrors({ findings, errors }: IntegrityReport, path: string): Es
   return new EseError('JET_errDatabaseCorrupted', `${errors} errors:${lines.join('')}\n`, { file: path });
 }
 
-function examineOptions({ findingsMax, comparesIndexes, unitPages }: IntegrityOptions, isShared: boolean) {
+function examineOptions(
+  { findingsMax, comparesIndexes, unitPages }: IntegrityOptions,
+  isShared: boolean,
+  countsPages: boolean,
+) {
   return {
     findingsMax: findingsMax ?? FINDINGS_MAX,
     comparesIndexes: comparesIndexes ?? true,
     isShared,
+    countsPages,
     unitPages,
   };
 }
@@ -215,9 +221,9 @@ function runAll<T>(task: RangeTask<T>, ranges: number): T {
   }
 }
 
-/** The units of leaves, then the file in ranges. */
+/** The units of long-value trees, then the windows of the file. */
 function rangeCount(plan: IntegrityPlan): number {
-  return unitCount(plan) + Math.ceil(plan.lastPgno / pagesPerRange(plan.pageSize));
+  return unitCount(plan) + windowCount(plan);
 }
 
 function leafJob(
@@ -238,13 +244,13 @@ function leafJob(
 function secondLookJob(
   fs: FileSystem,
   plan: IntegrityPlan,
-  { units, differences }: SecondLook,
+  { ranges, differences }: SecondLook,
 ): RangeJob<null, IntegrityPart> {
   return {
-    rangeCount: units.length,
+    rangeCount: ranges.length,
     createTask: () => {
       const task = createIntegrityTask(fs, plan, differences);
-      return { ...task, runRange: (range) => task.runRange(units[range] ?? 0) };
+      return { ...task, runRange: (range) => task.runRange(ranges[range] ?? 0) };
     },
     input: null,
     estimateMs: 0,
@@ -328,16 +334,16 @@ function tableReports(
   const { trees, tables } = body.plan;
   return tables.map(({ name, objid }, tableNumber) => {
     const positions = trees.flatMap((tree, position) => (tree.tableNumber === tableNumber ? [position] : []));
-    const sum = (counts: ReadonlyMap<number, number>, kind: string): number =>
+    const nodesOf = (kind: TreeKind): number =>
       positions.reduce(
-        (total, position) => total + (trees[position]?.kind === kind ? (counts.get(position) ?? 0) : 0),
+        (total, position) => total + (trees[position]?.kind === kind ? (merged.nodes[position] ?? 0) : 0),
         0,
       );
     return {
       name,
       objid,
-      records: sum(merged.nodes, 'table'),
-      longValues: sum(merged.longValues, 'longValue'),
+      records: nodesOf('table'),
+      longValues: nodesOf('longValue'),
       indexes: positions.filter((position) => trees[position]?.kind === 'index').length,
       ...countsOfTable(trees, tableNumber, list),
       unverifiable: unverifiable.get(tableNumber) ?? [],

@@ -20,7 +20,6 @@ import {
 } from './finding.js';
 import { differingBuckets, mergeFingerprint } from './fingerprint.js';
 import { affordableBuckets, planComparison, type Suspects, type WholeSides } from './index-compare.js';
-import { createDifferences, type Differences, type IndexSums, type IntegrityPart } from './integrity-task.js';
 import { dropRepeated, joinLongValues } from './long-value-check.js';
 import { BLANK } from './page-check.js';
 import {
@@ -31,15 +30,17 @@ import {
   PAGE_USE,
   PAGE_USE_MASK,
   UNIT_FIELDS,
+  unitCount,
 } from './plan.js';
 import { checkLocales, checkObjids, LOCALES_TABLE, OBJIDS_TABLE } from './system-tables.js';
+import { createDifferences, type Differences, type IndexSums, type IntegrityPart } from './tally.js';
 
 /** What all threads together found. */
 export interface Merged {
   readonly damagedTrees: ReadonlySet<number>;
   readonly uncomputable: ReadonlySet<number>;
-  readonly nodes: ReadonlyMap<number, number>;
-  readonly longValues: ReadonlyMap<number, number>;
+  /** Live nodes of each tree by position; of a long-value tree, its roots only. */
+  readonly nodes: Float64Array;
   readonly indexes: ReadonlyMap<number, IndexSums>;
   readonly references: ReadonlyMap<number, Int32Array>;
   readonly hasReadErrors: boolean;
@@ -50,8 +51,7 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
   const { plan } = body;
   const damagedTrees = new Set(body.incompleteWalks);
   const uncomputable = new Set<number>();
-  const nodes = new Map<number, number>();
-  const longValues = new Map<number, number>();
+  const nodes = new Float64Array(plan.trees.length);
   const indexes = new Map<number, IndexSums>();
   const references = new Map<number, Int32Array>();
   for (const part of parts) {
@@ -60,8 +60,9 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
     if (part.isTruncated) list.isTruncated = true;
     for (const tree of part.damagedTrees) damagedTrees.add(tree);
     for (const tree of part.uncomputable) uncomputable.add(tree);
-    addCounts(nodes, part.nodes);
-    addCounts(longValues, part.longValues);
+    part.nodes.forEach((count, position) => {
+      nodes[position] = (nodes[position] ?? 0) + count;
+    });
     for (const [position, sums] of part.indexes) mergeIndex(indexes, position, sums);
     for (const [table, sums] of part.references) {
       const known = references.get(table);
@@ -79,11 +80,7 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
   dropRepeated(list);
   list.unit = UNIT_LAST;
   const hasReadErrors = parts.some((part) => part.hasReadErrors);
-  return { damagedTrees, uncomputable, nodes, longValues, indexes, references, hasReadErrors };
-}
-
-function addCounts(into: Map<number, number>, from: ReadonlyMap<number, number>): void {
-  for (const [key, count] of from) into.set(key, (into.get(key) ?? 0) + count);
+  return { damagedTrees, uncomputable, nodes, indexes, references, hasReadErrors };
 }
 
 function mergeIndex(into: Map<number, IndexSums>, position: number, sums: IndexSums): void {
@@ -94,13 +91,13 @@ function mergeIndex(into: Map<number, IndexSums>, position: number, sums: IndexS
   }
   mergeFingerprint(known.whole, sums.whole);
   if (known.start !== undefined && sums.start !== undefined) mergeFingerprint(known.start, sums.start);
-  known.entries += sums.entries;
   known.hasCutKeys ||= sums.hasCutKeys;
 }
 
 /** What must be read again to name the differences, and where they go. */
 export interface SecondLook {
-  readonly units: readonly number[];
+  /** Ranges of the plan. */
+  readonly ranges: readonly number[];
   readonly differences: Differences;
 }
 
@@ -123,7 +120,7 @@ export function planSecondLook(
   for (const [position, tree] of plan.trees.entries()) {
     if (tree.kind !== 'index' && tree.kind !== 'longValue') continue;
     if (merged.damagedTrees.has(position) && merged.damagedTrees.has(tree.parent)) continue;
-    const entries = Math.max(merged.nodes.get(position) ?? 0, merged.nodes.get(tree.parent) ?? 0);
+    const entries = Math.max(merged.nodes[position] ?? 0, merged.nodes[tree.parent] ?? 0);
     if (tree.kind === 'longValue') {
       const sums = merged.references.get(tree.tableNumber);
       const buckets = sums === undefined ? [] : differingBuckets(sums);
@@ -142,12 +139,28 @@ export function planSecondLook(
     wantedTrees.add(tree.parent);
   }
   if (wantedTrees.size === 0) return undefined;
-  const units: number[] = [];
-  for (let unit = 0; unit * UNIT_FIELDS < plan.units.length; unit++) {
-    if (wantedTrees.has(plan.units[unit * UNIT_FIELDS] ?? -1)) units.push(unit);
-  }
   const suspects: Suspects = { indexes, byStart, longValues };
-  return { units, differences: createDifferences(suspects) };
+  return {
+    ranges: rangesOf(plan, wantedTrees),
+    differences: createDifferences(suspects, wantedTrees),
+  };
+}
+
+/** The ranges of a plan in which leaves of these trees are. */
+function rangesOf(plan: IntegrityPlan, wanted: ReadonlySet<number>): number[] {
+  const units = unitCount(plan);
+  const ranges = new Set<number>();
+  for (let unit = 0; unit < units; unit++) {
+    if (wanted.has(plan.units[unit * UNIT_FIELDS] ?? -1)) ranges.add(unit);
+  }
+  for (const position of wanted) {
+    const end = plan.firstLeaf[position + 1] ?? 0;
+    for (let at = plan.firstLeaf[position] ?? 0; at < end; at++) {
+      const pgno = plan.leaves[at] ?? 0;
+      if (pgno !== 0) ranges.add(units + Math.floor((pgno - 1) / plan.windowPages));
+    }
+  }
+  return [...ranges].sort((a, b) => a - b);
 }
 
 /** Reports the differences that a second look has found. */

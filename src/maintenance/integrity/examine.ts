@@ -82,7 +82,9 @@ export interface ExamineOptions {
   readonly comparesIndexes: boolean;
   /** Whether the plan must be such that threads can share it. */
   readonly isShared: boolean;
-  /** Most leaves that a thread takes at once; by default as many as it reads at once. */
+  /** Whether pages that no tree reaches are looked at too. */
+  readonly countsPages: boolean;
+  /** Most pages that a thread takes at once; by default as many as it reads at once. */
   readonly unitPages: number | undefined;
 }
 
@@ -157,6 +159,12 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
   for (const [position] of trees.entries()) {
     if (spaces.get(position)?.isComplete !== true) incompleteSpaces.add(position);
   }
+  const windowPages = Math.max(
+    1,
+    Math.min(options.unitPages ?? Infinity, pagesPerRange(pageSize), Math.max(WINDOW_LEAST, lastPgno)),
+  );
+  const leaves = finishList(walked.leaves, options.isShared);
+  const firstLeaf = finishList(walked.firstLeaf, options.isShared);
   const plan: IntegrityPlan = {
     path,
     pageSize,
@@ -165,15 +173,14 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
     dbtimeMax,
     tables: ordered,
     trees,
-    leaves: finishList(walked.leaves, options.isShared),
-    firstLeaf: finishList(walked.firstLeaf, options.isShared),
+    leaves,
+    firstLeaf,
     parents: finishList(walked.parents, options.isShared),
     parentFirstLeaf: finishList(walked.parentFirstLeaf, options.isShared),
-    units: listUnits(
-      walked.firstLeaf.values,
-      trees.length,
-      Math.min(options.unitPages ?? Infinity, pagesPerRange(pageSize)),
-    ),
+    leafAt: locateLeaves(leaves, firstLeaf, trees, lastPgno, options.isShared),
+    units: listUnits(firstLeaf, trees, windowPages),
+    windowPages,
+    countsPages: options.countsPages,
     pageMap,
     comparesIndexes: options.comparesIndexes,
     findingsMax: options.findingsMax,
@@ -485,10 +492,36 @@ function* walkTrees(
   return { leaves, firstLeaf, parents, parentFirstLeaf, incomplete };
 }
 
-/** Cuts the leaves of each tree into units of at most `unitPages`. */
-function listUnits(firstLeaf: Uint32Array, treeCount: number, unitPages: number): Uint32Array {
+/** Windows are not made for less. */
+const WINDOW_LEAST = 16;
+
+/** Where the leaves lie that are checked in the order of the file. */
+function locateLeaves(
+  leaves: Uint32Array,
+  firstLeaf: Uint32Array,
+  trees: readonly CheckedTree[],
+  lastPgno: number,
+  isShared: boolean,
+): Uint32Array {
+  const leafAt = isShared
+    ? new Uint32Array(new SharedArrayBuffer(4 * (lastPgno + 1)))
+    : new Uint32Array(lastPgno + 1);
+  for (const [position, tree] of trees.entries()) {
+    if (tree.kind === 'longValue') continue;
+    const end = firstLeaf[position + 1] ?? 0;
+    for (let at = firstLeaf[position] ?? 0; at < end; at++) {
+      const pgno = leaves[at] ?? 0;
+      if (pgno !== 0) leafAt[pgno] = at + 1;
+    }
+  }
+  return leafAt;
+}
+
+/** Cuts the leaves of each long-value tree into units of at most `unitPages`. */
+function listUnits(firstLeaf: Uint32Array, trees: readonly CheckedTree[], unitPages: number): Uint32Array {
   const units: number[] = [];
-  for (let position = 0; position < treeCount; position++) {
+  for (const [position, tree] of trees.entries()) {
+    if (tree.kind !== 'longValue') continue;
     const end = firstLeaf[position + 1] ?? 0;
     for (let first = firstLeaf[position] ?? 0; first < end; first += unitPages) {
       units.push(position, first, Math.min(unitPages, end - first));

@@ -74,8 +74,14 @@ export interface IntegrityPlan {
   readonly parents: Uint32Array;
   /** For each of them, the position in `leaves` of its first child. */
   readonly parentFirstLeaf: Uint32Array;
-  /** For each unit of leaves: tree, position of the first leaf, number of leaves. */
+  /** By page: the position in `leaves` of a leaf that is checked where it lies in the file, plus 1; else 0. */
+  readonly leafAt: Uint32Array;
+  /** For each unit of leaves that are checked in key order: tree, position of the first leaf, number of leaves. */
   readonly units: Uint32Array;
+  /** Pages that a thread reads at once. */
+  readonly windowPages: number;
+  /** Whether pages that no tree reaches are looked at too. */
+  readonly countsPages: boolean;
   /** A byte for each page of the file: use and state. */
   readonly pageMap: Uint8Array;
   /** Whether indexes are compared with the rows. */
@@ -92,4 +98,8 @@ export function pagesPerRange(pageSize: number): number {
 
 export function unitCount(plan: IntegrityPlan): number {
   return plan.units.length / UNIT_FIELDS;
+}
+
+export function windowCount(plan: IntegrityPlan): number {
+  return Math.ceil(plan.lastPgno / plan.windowPages);
 }
