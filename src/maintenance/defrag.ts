@@ -235,7 +235,6 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
           options.onTable?.({ ...table, pagesOwned: owned, pagesAvailable: available });
         },
       });
-      target.sync();
       finished = finishedHeader(header, pageSize, identity, copied.built);
       target.writeAt(twice(finished), 0);
       target.sync();
