@@ -76,6 +76,7 @@ function catchSignals(): Interruption {
   };
 }
 
+const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
 const RETRY_MS = 2;
@@ -112,18 +113,27 @@ function writeErr(text: string): void {
   }
 }
 
+/** The terminal of the session: unlike stdin it is never set to return at once. */
+function openTerminal(): number {
+  try {
+    return process.platform === 'win32' ? STDIN : openSync('/dev/tty', 'r');
+  } catch {
+    return STDIN;
+  }
+}
+
 /** Reads one line from the controlling terminal behind stdin, byte by byte as far as the line goes. */
 function readTerminalLine(): string | null {
   const bytes: number[] = [];
   const one = new Uint8Array(1);
-  const fd = process.platform === 'win32' ? 0 : openSync('/dev/tty', 'r');
+  const fd = openTerminal();
   try {
     while (bytes.length < LINE_BYTES_MAX && readSync(fd, one) === 1) {
       if (one[0] === 0x0a) return Buffer.from(bytes).toString('utf8').replace(/\r$/, '');
       bytes.push(one[0] ?? 0);
     }
   } finally {
-    if (fd !== 0) closeSync(fd);
+    if (fd !== STDIN) closeSync(fd);
   }
   return bytes.length === 0 ? null : Buffer.from(bytes).toString('utf8');
 }
@@ -145,7 +155,7 @@ export function nodeHost(): CliHost {
     fs: environment.fs,
     now: () => performance.now(),
     terminal: {
-      stdinIsTerminal: isatty(0),
+      stdinIsTerminal: isatty(STDIN),
       stdoutIsTerminal: isatty(STDOUT),
       stderrIsTerminal: isatty(STDERR),
       out: writeOut,

@@ -1,6 +1,6 @@
 /** Paths as people type them, and what they can mean here (format specification, chapters 6.1.2 and 6.1.7). */
 
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { EseError } from '../format/ese-error.js';
 import { FILE_KIND_NAMES, type FileKind, fileKind } from '../maintenance/file-kind.js';
 import type { CliHost } from './host.js';
@@ -63,6 +63,21 @@ export function sourceFile(host: CliHost, typed: string | null, what: string, an
     throw new EseError('JET_errInvalidPath', 'this is a directory, not a file', { file: path });
   }
   return path;
+}
+
+/**
+ * Refuses a temporary file that is the source under whatever name (format specification, chapter 6.4, R3).
+ *
+ * @throws EseError `JET_errInvalidDatabase`
+ */
+export function refuseSameFile(host: CliHost, file: string, temporary: string): void {
+  const path = meantPath(host, temporary);
+  const isSame =
+    resolve(path).toLowerCase() === resolve(file).toLowerCase() ||
+    (host.probe(path) === 'file' &&
+      host.probe(file) === 'file' &&
+      host.fs.stat(path).identity === host.fs.stat(file).identity);
+  if (isSame) throw new EseError('JET_errInvalidDatabase', 'the temporary database is the source', { file });
 }
 
 /**

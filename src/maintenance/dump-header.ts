@@ -62,6 +62,8 @@ export interface HeaderCopyReport {
   readonly which: 'primary' | 'shadow';
   readonly ok: boolean;
   readonly allZero: boolean;
+  /** Bytes of it that the file has: fewer than a page where the file ends within it. */
+  readonly bytes: number;
   readonly checksumStored: number;
   readonly checksumComputed: number;
 }
@@ -202,8 +204,15 @@ const OTHER_FILES: Readonly<Record<number, string>> = {
   [FILE_TYPE.revertCheckpoint]: 'a rollback checkpoint',
 };
 
-function copyReport({ which, ok, allZero, checksumStored, checksumComputed }: HeaderCopy): HeaderCopyReport {
-  return { which, ok, allZero, checksumStored, checksumComputed };
+function copyReport({
+  which,
+  ok,
+  allZero,
+  bytes,
+  checksumStored,
+  checksumComputed,
+}: HeaderCopy): HeaderCopyReport {
+  return { which, ok, allZero, bytes: bytes.length, checksumStored, checksumComputed };
 }
 
 function fileTypeReport(header: DatabaseHeader): DatabaseHeaderReport['fileType'] {

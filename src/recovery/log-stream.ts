@@ -47,7 +47,8 @@ export interface LogStreamFiles {
  * Lists the files of a stream.
  *
  * @param baseName three characters, in any case
- * @throws EseError JET_errFileNotFound if there is neither a current nor an archived log
+ * @throws EseError JET_errFileNotFound if there is neither a current nor an archived log, JET_errInvalidPath if two
+ *   of them differ only by case
  */
 export function findLogStream(fs: FileSystem, directory: string, baseName: string): LogStreamFiles {
   const names = fs.readdir(directory).sort();
@@ -63,6 +64,7 @@ export function findLogStream(fs: FileSystem, directory: string, baseName: strin
     });
   }
   const own = entries.filter((entry) => entry.extension === extension);
+  refuseTwins(own);
   const archived = own
     .filter(({ role }) => role === 'archived')
     .sort((a, b) => a.generation - b.generation || a.digits - b.digits)
@@ -81,6 +83,20 @@ export function findLogStream(fs: FileSystem, directory: string, baseName: strin
     digits: [...new Set(archived.flatMap(({ digits }) => (digits === 0 ? [] : [digits])))],
     checkpoint: checkpoint === undefined ? undefined : join(directory, checkpoint),
   };
+}
+
+/** Which of two names that Windows takes for one is the log that is meant, nobody can know (chapter 6.1.2). */
+function refuseTwins(entries: readonly LogFileEntry[]): void {
+  const seen = new Map<string, string>();
+  for (const { name, path } of entries) {
+    const other = seen.get(name.toLowerCase());
+    if (other !== undefined) {
+      throw new EseError('JET_errInvalidPath', `two files differ only by case: ${other}, ${name}`, {
+        file: path,
+      });
+    }
+    seen.set(name.toLowerCase(), name);
+  }
 }
 
 /** Generations, both ends included. */

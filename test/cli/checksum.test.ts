@@ -167,6 +167,15 @@ describeWithCorpus('/k of real databases', () => {
     expect(elapsedMs).toBeGreaterThan(500);
   });
 
+  test('a temporary database that is the source is refused', async () => {
+    const file = corpusPath('databases', 'test.edb');
+    const run = await eseutil(['-k', file, '-t', file.replace('databases/', 'databases/../databases/')]);
+    expect(run.exit).toBe(3);
+    expect(run.stdout).toContain(
+      'error -1028 (JET_errInvalidDatabase, the temporary database is the source: ',
+    );
+  });
+
   test('a text says that it is no database, and that damage needs a page size', async () => {
     const file = join(folder, 'notes.txt');
     writeFileSync(file, 'Dear diary,\n'.repeat(2000));

@@ -247,6 +247,22 @@ describeWithCorpus('/mh of real databases', () => {
   }
 });
 
+describeWithCorpus('a file that ends within its shadow header', () => {
+  test('says so, and has a good primary one', async () => {
+    const file = join(folder, 'cut.edb');
+    writeFileSync(file, readFileSync(corpusPath('databases', 'test.edb')).subarray(0, 6000));
+    const run = await eseutil(['-mh', file]);
+    expect(run.exit).toBe(0);
+    const from = run.lines.indexOf('WARNING: primary header and shadow header are not identical.');
+    expect(run.lines.slice(from, from + 4)).toEqual([
+      'WARNING: primary header and shadow header are not identical.',
+      'WARNING: shadow header has a checksum error.',
+      'WARNING: shadow header has an unexpected size of 1904 bytes.',
+      '',
+    ]);
+  });
+});
+
 describe('files that are no databases: one line with the JET error, the exit code, and nothing written', () => {
   const text = join(folder, 'notes.txt');
   const empty = join(folder, 'empty.edb');

@@ -304,6 +304,16 @@ describeWithCorpus('/ml of a base name', () => {
     expect(run.stdout).not.toContain('No damaged log files');
   });
 
+  test('logs whose names differ only by case are not guessed at', async () => {
+    const set = copySet('srum-clean');
+    copyFileSync(join(set, 'SRU00004.log'), join(set, 'sru00004.LOG'));
+    const run = await eseutil(['-ml', join(set, 'SRU')]);
+    expect(run.exit).toBe(3);
+    expect(run.stdout).toContain(
+      'error -1023 (JET_errInvalidPath, two files differ only by case: SRU00004.log, sru00004.LOG: ',
+    );
+  });
+
   test('a folder is told apart from a base name, with the streams that are in it', async () => {
     const set = corpusPath('recovery', 'srum-clean');
     const run = await eseutil(['-ml', set]);

@@ -15,7 +15,7 @@ import {
   switchValue,
 } from '../mode.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
-import { sourceFile } from '../typed-path.js';
+import { refuseSameFile, sourceFile } from '../typed-path.js';
 
 /** Pages between two rests of `/p` without a number (chapter 7.4.3). */
 const THROTTLE_PAGES_DEFAULT = 100;
@@ -151,6 +151,7 @@ async function verifyDatabaseFile(context: ModeContext, file: string): Promise<M
   const temporary = switchValue(command, 't') ?? `TEMPCHKSUM${host.pid}.EDB`;
   say(`        Database: ${command.positional}`);
   say(`  Temp. Database: ${temporary}`);
+  refuseSameFile(host, file, temporary);
   if (hasSwitch(command, 'e')) {
     say();
     say('The database file is skipped.');

@@ -276,6 +276,11 @@ function printCopies({ say }: ModeContext, report: HeaderReport): void {
       copy.allZero || copy.checksumStored === 0 ? 'has a zeroed checksum.' : 'has a checksum error.';
     lines.push(`WARNING: ${copy.which} header ${what}`);
   }
+  const size = report.header?.pageSize;
+  for (const { which, bytes } of report.copies) {
+    if (size !== undefined && bytes !== size)
+      lines.push(`WARNING: ${which} header has an unexpected size of ${bytes} bytes.`);
+  }
   if (lines.length > 0) say();
   for (const line of lines) say(line);
 }

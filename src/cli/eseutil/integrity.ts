@@ -1,6 +1,6 @@
 /** `/g`: integrity of a database (format specification, chapters 6.1.5, 6.2.8 and 11.4.2). */
 
-import { basename, extname, resolve } from 'node:path';
+import { basename, extname } from 'node:path';
 import { readHeaderElection } from '../../engine/header-election.js';
 import { DATABASE_STATE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
@@ -18,7 +18,7 @@ import {
 } from '../mode.js';
 import { askOkCancel } from '../question.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
-import { meantPath, requireKind, sourceFile } from '../typed-path.js';
+import { meantPath, refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
 
 export const integrityMode: Mode = {
   heading: 'INTEGRITY',
@@ -88,17 +88,6 @@ function verdict({ report }: IntegrityResult): string {
   return report.lastFullBackup === null
     ? `${corrupted}!`
     : `${corrupted}, the last full backup of this database was on ${timeText(report.lastFullBackup)}`;
-}
-
-/** The temporary database is never made here; that it could be the source is refused as the original does. */
-function refuseSameFile(host: CliHost, file: string, temporary: string): void {
-  const path = meantPath(host, temporary);
-  const isSame =
-    resolve(path).toLowerCase() === resolve(file).toLowerCase() ||
-    (host.probe(path) === 'file' &&
-      host.probe(file) === 'file' &&
-      host.fs.stat(path).identity === host.fs.stat(file).identity);
-  if (isSame) throw new EseError('JET_errInvalidDatabase', 'the temporary database is the source', { file });
 }
 
 function noteStreamingFile({ command, warn }: ModeContext): void {
