@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseSlashArguments } from '../../src/cli/slash-arguments.js';
 import type { ModeCommand } from '../../src/cli/slash-command.js';
@@ -376,5 +377,69 @@ describe('--explain-args', () => {
       ['/i', 'S5', 'switch i'],
       ['--explain-args', '', 'long option'],
     ]);
+  });
+});
+
+describe('any tokens at all', () => {
+  const pieces = [
+    '/',
+    '-',
+    '--',
+    '//',
+    '/.',
+    'm',
+    'h',
+    'r',
+    'E00',
+    'f.edb',
+    'l',
+    ':',
+    '=',
+    'p',
+    '5',
+    '*',
+    '?',
+    '"',
+    '“',
+    '”',
+    '–',
+    ' ',
+    '',
+    '\\',
+    'C:\\x',
+    'json',
+    'until',
+    'vssrec',
+    'k',
+    'n',
+    'd',
+    'c8',
+    '/data/x',
+  ];
+  const token = fc.array(fc.constantFrom(...pieces), { maxLength: 4 }).map((parts) => parts.join(''));
+  const line = fc.array(fc.oneof(token, fc.string()), { maxLength: 6 });
+
+  test('are a command or a usage error', () => {
+    fc.assert(
+      fc.property(
+        line,
+        fc.constantFrom('posix' as const, 'windows' as const),
+        fc.boolean(),
+        (argv, platform, exists) => {
+          const machine = {
+            platform,
+            probe: () => (exists ? ('file' as const) : null),
+            holdsRestoreEnv: () => exists,
+          };
+          try {
+            const command = parseSlashArguments(argv, machine);
+            expect(['help', 'version', 'mode']).toContain(command.kind);
+          } catch (error) {
+            expect(error).toBeInstanceOf(UsageError);
+          }
+        },
+      ),
+      { numRuns: 3000, seed: 1 },
+    );
   });
 });
