@@ -77,6 +77,7 @@ export type { IndexDefinition, TableDefinition } from './format/table-definition
 export { type Clock, type Environment, realEnvironment, seededEnvironment } from './io/environment.js';
 export type { FileHandle, FileStat, FileSystem } from './io/file-system.js';
 export { nodeFileSystem } from './io/node-file-system.js';
+export { type DefragOptions, type DefragReport, defragment } from './maintenance/defrag.js';
 export type { LogRecordReport } from './maintenance/log-record-report.js';
 export type { LogScan } from './recovery/log-reader.js';
 export { planRecovery, type RecoveryOptions, type RecoveryResult, recover } from './recovery/recover.js';

@@ -7,7 +7,7 @@
 import { basename, dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type DatabaseReader, openDatabaseReader } from '../engine/database-reader.js';
-import { BASE_PAGES, DATABASE_STATE, FILE_TYPE } from '../format/database-header.js';
+import { BASE_PAGES, DATABASE_STATE, FILE_TYPE, HEADER_BYTES_MIN } from '../format/database-header.js';
 import { EseError } from '../format/ese-error.js';
 import { logtimeOf } from '../format/logtime.js';
 import { newSignature } from '../format/signature.js';
@@ -20,6 +20,7 @@ import { type CopiedTable, type CopyReport, copyDatabase } from './defrag/copy-d
 import {
   discard,
   installDatabase,
+  isOneVolume,
   type OnMove,
   takeBack,
   waitingPath,
@@ -155,8 +156,12 @@ function checkPaths(fs: FileSystem, source: string, temp: string, backup: string
     if (identity(backup) === own || backup === temp) {
       throw new EseError('JET_errInvalidDatabase', 'the backup must be another file', { file: backup });
     }
-    if (fs.exists(backup)) throw new EseError('JET_errFileAlreadyExists', undefined, { file: backup });
+    // An interrupted run may have left a copy there, or a part of one.
+    if (fs.exists(backup) && !haveSameHeader(fs, source, backup)) {
+      throw new EseError('JET_errFileAlreadyExists', undefined, { file: backup });
+    }
   }
+  for (const path of [temp, ...(backup === undefined ? [] : [backup])]) fs.stat(dirname(path));
   if (fs.exists(temp) && !mayReplace(fs, temp)) {
     throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
   }
@@ -175,6 +180,19 @@ function mayReplace(fs: FileSystem, temp: string): boolean {
   if (found.isDirectory) return false;
   if (TEMPORARY_NAME.test(basename(temp)) || found.size === 0) return true;
   return readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase;
+}
+
+function haveSameHeader(fs: FileSystem, a: string, b: string): boolean {
+  const [first, second] = [a, b].map((path) => {
+    const file = fs.open(path, 'read');
+    try {
+      const header = new Uint8Array(HEADER_BYTES_MIN);
+      return file.readAt(header, 0) === header.length ? Buffer.from(header) : undefined;
+    } finally {
+      file.close();
+    }
+  });
+  return first !== undefined && second !== undefined && first.equals(second);
 }
 
 interface Run {
@@ -215,7 +233,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
   };
   let isMade = false;
   try {
-    if (options.skipSpaceCheck !== true) checkSpace(report, temp);
+    if (options.skipSpaceCheck !== true) checkSpace(fs, report, source, temp, options);
     removeTemporaries(fs, temp);
     discard(fs, waitingPath(source), source);
     isMade = true;
@@ -358,13 +376,30 @@ function spaceOf(reader: DatabaseReader): SpaceInUse {
   return { usedPages: Math.max(1, usedPages), reservedPages, trees: byObjid, findings };
 }
 
-function checkSpace({ spaceNeededBytes, spaceFreeBytes, bytesBefore }: DefragReport, temp: string): void {
-  if (spaceFreeBytes >= spaceNeededBytes) return;
-  throw new EseError(
-    'JET_errDiskFull',
-    `the volume has ${spaceFreeBytes} bytes free; ${spaceNeededBytes} are needed, 110 % of what is in use or reserved (110 % of the file are ${Math.ceil(bytesBefore * SPACE_FACTOR)})`,
-    { file: temp },
-  );
+/** Looks at the free space of each volume that something is to be written to. */
+function checkSpace(
+  fs: FileSystem,
+  { spaceNeededBytes, spaceFreeBytes, bytesBefore }: DefragReport,
+  source: string,
+  temp: string,
+  { backup, preserveTemp }: DefragOptions,
+): void {
+  const isFar = (path: string): boolean => !isOneVolume(fs, dirname(path), dirname(source));
+  const installs = preserveTemp !== true;
+  const wanted: [path: string, needed: number, free: number][] = [[temp, spaceNeededBytes, spaceFreeBytes]];
+  // What cannot be renamed into its place is copied there.
+  if (installs && isFar(temp)) wanted.push([source, spaceNeededBytes, fs.freeBytes(source)]);
+  if (installs && backup !== undefined && isFar(backup)) {
+    wanted.push([backup, bytesBefore, fs.freeBytes(backup)]);
+  }
+  for (const [file, needed, free] of wanted) {
+    if (free >= needed) continue;
+    throw new EseError(
+      'JET_errDiskFull',
+      `the volume has ${free} bytes free; ${needed} are needed, 110 % of what is in use or reserved (110 % of the file are ${Math.ceil(bytesBefore * SPACE_FACTOR)})`,
+      { file },
+    );
+  }
 }
 
 /** Reads the new database again and checks its structure; what is wrong in it was wrong in the old one. */

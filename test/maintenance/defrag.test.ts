@@ -361,7 +361,13 @@ describe('what a defragmentation refuses, and how it fails', () => {
 
   it('refuses a temporary database or a backup that is something else', async () => {
     const disk = diskWithSample();
-    putFile(disk, '/other.edb', sample);
+    const other = readFile(sampleDatabase({ rows: 1 }), SAMPLE);
+    const anotherTime = damagedBytes(other);
+    anotherTime.editHeader({ objidLast: 1000 });
+    putFile(disk, '/other.txt', anotherTime.bytes);
+    expect(await errorOf(run(disk, DATABASE, { backup: '/other.txt' }))).toBe('JET_errFileAlreadyExists');
+    disk.unlink('/other.txt');
+    putFile(disk, '/other.edb', other);
     expect(await errorOf(run(disk, DATABASE, { temp: DATABASE }))).toBe('JET_errInvalidDatabase');
     expect(await errorOf(run(disk, DATABASE, { temp: '/other.edb' }))).toBe('JET_errFileAlreadyExists');
     expect(await errorOf(run(disk, DATABASE, { backup: '/other.edb' }))).toBe('JET_errFileAlreadyExists');
@@ -560,7 +566,7 @@ describe('what a defragmentation refuses, and how it fails', () => {
       expect(Buffer.from(readFile(disk, backup)).equals(Buffer.from(sample))).toBe(true);
     }
     expect(disk.readdir('/far')).toEqual(backup === '/far/old.edb' ? ['old.edb'] : []);
-    expect(disk.exists('/db.edb.new')).toBe(false);
+    expect(disk.readdir('/').filter((name) => name.startsWith('db'))).toEqual(['db.edb']);
   });
 });
 

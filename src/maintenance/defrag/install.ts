@@ -51,9 +51,12 @@ function copyAll(source: FileHandle, target: FileHandle): void {
   target.sync();
 }
 
-/** Where a new database waits for its place: beside the old one. */
+/**
+ * Where a new database waits for its place: beside the old one. The name is ours; a database that an interrupted run
+ * left there is removed.
+ */
 export function waitingPath(source: string): string {
-  return `${source}.new`;
+  return `${source}.defragmented`;
 }
 
 /**
@@ -78,11 +81,17 @@ export function installDatabase(
     if (isOneVolume(fs, temp, dirname(source))) rename(fs, temp, waiting);
     else copyFile(fs, temp, waiting);
     writeHeader(fs, waiting, header);
+    let isBackupCopied = false;
     try {
-      if (backup !== undefined) announced(onMove, source, backup, () => keepAs(fs, source, backup));
+      if (backup !== undefined) {
+        announced(onMove, source, backup, () => {
+          isBackupCopied = keepAs(fs, source, backup);
+        });
+      }
       announced(onMove, temp, source, () => rename(fs, waiting, source));
     } catch (error) {
       if (backup !== undefined && !fs.exists(source)) putBack(fs, waiting, source, backup, error);
+      else if (backup !== undefined && isBackupCopied) fs.unlink(backup);
       throw error;
     }
   } catch (error) {
@@ -117,14 +126,21 @@ export function writeHeader(fs: FileSystem, path: string, header: Uint8Array): v
   }
 }
 
-function isOneVolume(fs: FileSystem, a: string, b: string): boolean {
+export function isOneVolume(fs: FileSystem, a: string, b: string): boolean {
   return fs.stat(a).volume === fs.stat(b).volume;
 }
 
-/** Moves the old database away; to another volume goes a copy, and it stays itself to be replaced. */
-function keepAs(fs: FileSystem, source: string, backup: string): void {
-  if (isOneVolume(fs, source, dirname(backup))) rename(fs, source, backup);
-  else copyFile(fs, source, backup);
+/**
+ * Moves the old database away; to another volume goes a copy, and it stays itself to be replaced. Returns whether it
+ * was copied.
+ */
+function keepAs(fs: FileSystem, source: string, backup: string): boolean {
+  if (!isOneVolume(fs, source, dirname(backup))) {
+    copyFile(fs, source, backup);
+    return true;
+  }
+  rename(fs, source, backup);
+  return false;
 }
 
 function rename(fs: FileSystem, from: string, to: string): void {
