@@ -37,6 +37,18 @@ export function profileOf(programName: string, compat: string | null | undefined
   return programName.toLowerCase().startsWith('esentutl') ? 'win' : 'exch';
 }
 
+/** Whether the profile is one of the releases that print fewer fields, and times without milliseconds and zone. */
+export function isOldProfile(profile: Profile): boolean {
+  return profile === 'e2003' || profile === 'e2000';
+}
+
+const MODERN_TIME = /\b(\d\d\/\d\d\/\d{4} \d\d:\d\d:\d\d)\.\d{3}(?: (?:UTC|LOC))?/g;
+
+/** A line as the profile prints it. */
+export function lineOfProfile(line: string, profile: Profile): string {
+  return isOldProfile(profile) ? line.replace(MODERN_TIME, '$1') : line;
+}
+
 /** Whole seconds, a dot, milliseconds without leading zeros: `0.16` is 16 ms. */
 export function elapsedText(milliseconds: number): string {
   const whole = Math.max(0, Math.round(milliseconds));

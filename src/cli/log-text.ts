@@ -27,7 +27,7 @@ export function envLines(env: EnvReport): [string, string] {
 }
 
 /** `770119 (0-770119)`: the number, and its two halves. */
-function dbtimeHalves(dbtime: string): string {
+export function dbtimeHalves(dbtime: string): string {
   const value = BigInt(dbtime);
   return `${dbtime} (${value / TWO_32}-${value % TWO_32})`;
 }

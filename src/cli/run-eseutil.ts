@@ -8,6 +8,7 @@ import { type ErrorReport, errorReport, type WarningReport } from '../maintenanc
 import {
   banner,
   errorLine,
+  lineOfProfile,
   type Profile,
   packageVersion,
   profileOf,
@@ -131,7 +132,7 @@ async function runMode(command: ModeCommand, machine: CliHost, started: number):
     host,
     command,
     profile,
-    say: text.line,
+    say: (line = '') => text.line(lineOfProfile(line, profile)),
     complain: (line) => {
       if (json.ownsStdout) return;
       text.flush();

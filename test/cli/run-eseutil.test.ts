@@ -286,6 +286,12 @@ describeWithCorpus('banner, profiles, options of every mode', () => {
     expect(old.lines).toContain(' Format ulVersion: 0x620,20');
     expect(old.lines).toContain('   Streaming File: No');
     expect(old.lines).not.toContain('DATABASE HEADER:');
+    expect(old.lines).toContain('           dbtime: 511 (0-511)');
+    expect(old.lines).toContain('  Last Consistent: (0x0,0,0)  03/29/2021 08:49:50');
+    expect(old.lines).toContain('      Repair Date: 00/00/1900 00:00:00');
+    expect(old.lines).toContain(
+      '     DB Signature: Create time:03/29/2021 08:49:13 Rand:2642502760 Computer:',
+    );
   });
 
   test('--json=FILE leaves the text on stdout', async () => {

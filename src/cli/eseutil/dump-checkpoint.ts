@@ -1,7 +1,7 @@
 /** `/mk`: a checkpoint file (format specification, chapter 6.2.4). */
 
 import { type CheckpointReport, dumpCheckpoint } from '../../maintenance/dump-checkpoint.js';
-import { lgposText, signatureText, timeText } from '../classic-text.js';
+import { isOldProfile, lgposText, signatureText, timeText } from '../classic-text.js';
 import { attachmentLines, envLines } from '../log-text.js';
 import type { Mode, ModeContext } from '../mode.js';
 import { requireKind, sourceFile } from '../typed-path.js';
@@ -33,7 +33,7 @@ function printCheckpoint({ say, profile }: ModeContext, report: CheckpointReport
   say();
   line(`LastFullBackupCheckpoint: ${lgposText(report.lastFullBackupCheckpoint)}`);
   line(`Checkpoint: ${lgposText(report.checkpoint)}`);
-  if (profile === 'win' || profile === 'exch') line(`DbConsistency: ${lgposText(report.dbConsistency)}`);
+  if (!isOldProfile(profile)) line(`DbConsistency: ${lgposText(report.dbConsistency)}`);
   line(`FullBackup: ${lgposText(report.fullBackup.lgpos)}`);
   line(`FullBackup time: ${timeText(report.fullBackup.time)}`);
   line(`IncBackup: ${lgposText(report.incrementalBackup.lgpos)}`);

@@ -8,7 +8,17 @@ import {
   type EccReport,
   type HeaderReport,
 } from '../../maintenance/dump-header.js';
-import { decimalHex, hex, lgposText, markText, rangeText, signatureText, timeText } from '../classic-text.js';
+import {
+  decimalHex,
+  hex,
+  isOldProfile,
+  lgposText,
+  markText,
+  rangeText,
+  signatureText,
+  timeText,
+} from '../classic-text.js';
+import { dbtimeHalves } from '../log-text.js';
 import { forcedPageSize, hasSwitch, type Mode, type ModeContext } from '../mode.js';
 import { refuseLocked } from '../shared-read.js';
 import { requireKind, sourceFile } from '../typed-path.js';
@@ -77,11 +87,6 @@ function printHeader(context: ModeContext, report: HeaderReport): void {
   }
 }
 
-/** Exchange 2003 and older print fewer fields. */
-function isModern(profile: ModeContext['profile']): boolean {
-  return profile !== 'e2003' && profile !== 'e2000';
-}
-
 function printFields(
   context: ModeContext,
   report: HeaderReport,
@@ -89,7 +94,7 @@ function printFields(
   header: DatabaseHeaderReport,
 ): void {
   const { say, profile } = context;
-  const modern = isModern(profile);
+  const modern = !isOldProfile(profile);
   const copy = report.copies.find((one) => one.which === which);
   say();
   if (modern) {
@@ -107,7 +112,7 @@ export function printHeaderFields(
   { say, profile }: Pick<ModeContext, 'say' | 'profile'>,
   header: DatabaseHeaderReport,
 ): void {
-  const modern = isModern(profile);
+  const modern = !isOldProfile(profile);
   say('Fields:');
   for (const [label, value] of identityFields(header, modern)) say(`${label}: ${value}`);
   for (const [label, value] of stateFields(header, modern)) say(`${label}: ${value}`);
@@ -139,7 +144,7 @@ function identityFields(header: DatabaseHeaderReport, modern: boolean): Field[] 
     ['Created ulVersion', `${hex(createdVersion.version)},${createdVersion.updateMajor}`],
     ['     DB Signature', signatureText(header.signDb)],
     ['         cbDbPage', header.pageSize],
-    ['           dbtime', decimalHex(header.dbtime)],
+    ['           dbtime', modern ? decimalHex(header.dbtime) : dbtimeHalves(header.dbtime)],
   ];
 }
 

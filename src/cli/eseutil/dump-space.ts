@@ -2,6 +2,7 @@
 
 import { EseError } from '../../format/ese-error.js';
 import { dumpSpace, type SpaceReport, type SpaceTreeReport } from '../../maintenance/space.js';
+import { isOldProfile } from '../classic-text.js';
 import { hasSwitch, type Mode, type ModeContext, switchValue } from '../mode.js';
 import { UsageError } from '../usage-error.js';
 import { withDatabase } from './open-database.js';
@@ -147,7 +148,7 @@ export const dumpSpaceMode: Mode = {
 };
 
 function chosenFields({ command, profile }: ModeContext): SpaceField[] {
-  const old = profile === 'e2003' || profile === 'e2000';
+  const old = isOldProfile(profile);
   const given =
     switchValue(command, 'f') ?? (hasSwitch(command, 'l') ? '#leaked' : old ? '#legacy' : '#default');
   return given.split(',').flatMap((wanted) => {
