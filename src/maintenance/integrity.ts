@@ -19,7 +19,7 @@ import type { RangeTask } from '../workers/range-job.js';
 import {
   checkSystemTables,
   countPages,
-  countsOfTable,
+  countsOfTrees,
   type Merged,
   mergeParts,
   type PageCensus,
@@ -34,7 +34,7 @@ import {
 import { type Examination, type ExaminedBody, examine } from './integrity/examine.js';
 import type { IntegrityFinding } from './integrity/finding.js';
 import { createIntegrityTask } from './integrity/integrity-task.js';
-import { type IntegrityPlan, type TreeKind, unitCount, windowCount } from './integrity/plan.js';
+import { type IntegrityPlan, type TreeKind, treesByTable, unitCount, windowCount } from './integrity/plan.js';
 import type { IntegrityPart } from './integrity/tally.js';
 import { type TimeReport, timeReport } from './report-values.js';
 
@@ -332,8 +332,9 @@ function tableReports(
   list: Examination['list'],
 ): IntegrityTable[] {
   const { trees, tables } = body.plan;
+  const treesOf = treesByTable(trees, tables.length);
   return tables.map(({ name, objid }, tableNumber) => {
-    const positions = trees.flatMap((tree, position) => (tree.tableNumber === tableNumber ? [position] : []));
+    const positions = treesOf[tableNumber] ?? [];
     const nodesOf = (kind: TreeKind): number =>
       positions.reduce(
         (total, position) => total + (trees[position]?.kind === kind ? (merged.nodes[position] ?? 0) : 0),
@@ -345,20 +346,24 @@ function tableReports(
       records: nodesOf('table'),
       longValues: nodesOf('longValue'),
       indexes: positions.filter((position) => trees[position]?.kind === 'index').length,
-      ...countsOfTable(trees, tableNumber, list),
+      ...countsOfTrees(trees, positions, list),
       unverifiable: unverifiable.get(tableNumber) ?? [],
     };
   });
 }
 
 function outlineOf({ tables, trees }: IntegrityPlan): IntegrityOutline[] {
-  return tables.map(({ name, objid, indexes }, tableNumber) => ({
-    name,
-    objid,
-    hasLongValues: trees.some((tree) => tree.kind === 'longValue' && tree.tableNumber === tableNumber),
-    indexes: trees.flatMap((tree) => {
-      const index = tree.tableNumber === tableNumber ? indexes[tree.indexNumber] : undefined;
-      return index === undefined ? [] : [{ name: index.name, objid: index.objid }];
-    }),
-  }));
+  const treesOf = treesByTable(trees, tables.length);
+  return tables.map(({ name, objid, indexes }, tableNumber) => {
+    const own = (treesOf[tableNumber] ?? []).flatMap((position) => trees[position] ?? []);
+    return {
+      name,
+      objid,
+      hasLongValues: own.some((tree) => tree.kind === 'longValue'),
+      indexes: own.flatMap((tree) => {
+        const index = indexes[tree.indexNumber];
+        return index === undefined ? [] : [{ name: index.name, objid: index.objid }];
+      }),
+    };
+  });
 }

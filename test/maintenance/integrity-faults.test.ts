@@ -61,6 +61,14 @@ function replaceNode(page: Page, line: number, key: Uint8Array, data: Uint8Array
   page.insertKeyed(line, flags, key, data);
 }
 
+/** Where the extent that ends at this page belongs in a leaf of a space tree. */
+function lineFor(page: Page, last: number): number {
+  const ends = Array.from({ length: page.nodeCount }, (_, line) =>
+    new DataView(nodeOf(page, line).key.buffer).getUint32(0, false),
+  );
+  return ends.filter((end) => end < last).length;
+}
+
 /** A page that nobody uses. */
 const FREE_PAGE = 100;
 
@@ -409,7 +417,7 @@ describeWithCorpus('a database with one fault', () => {
       const { root } = tall(copy);
       const other = copy.table(NETWORK);
       const oe = copy.spaceRoot(root, 'OE');
-      const line = copy.page(oe).nodeCount;
+      const line = lineFor(copy.page(oe), other.pgnoFdp);
       copy.edit(oe, (page) => page.insertKeyed(line, 0, encodeExtentKey(other.pgnoFdp), encodeExtentData(1)));
       const report = await copy.check();
       expect(troubles(report).filter((trouble) => trouble.startsWith('SPACE'))).toEqual([
@@ -454,9 +462,7 @@ describeWithCorpus('a database with one fault', () => {
       const { root, leaves } = tall(copy);
       const ae = copy.spaceRoot(root, 'AE');
       const [, leaf = 0] = leaves;
-      const line = [...Array(copy.page(ae).nodeCount).keys()].filter(
-        (at) => new DataView(nodeOf(copy.page(ae), at).key.buffer).getUint32(0, false) < leaf,
-      ).length;
+      const line = lineFor(copy.page(ae), leaf);
       copy.edit(ae, (page) => page.insertKeyed(line, 0, encodeExtentKey(leaf), encodeExtentData(1)));
       expect(troubles(await copy.check())).toEqual([`SPACE_AE_CONFLICT ${leaf}`]);
     });

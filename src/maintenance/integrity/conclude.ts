@@ -20,7 +20,7 @@ import {
 } from './finding.js';
 import { differingBuckets, mergeFingerprint } from './fingerprint.js';
 import { affordableBuckets, planComparison, type Suspects, type WholeSides } from './index-compare.js';
-import { dropRepeated, joinLongValues } from './long-value-check.js';
+import { dropRepeated, joinLongValues, type LongValueEnds } from './long-value-check.js';
 import { BLANK } from './page-check.js';
 import {
   type CheckedTree,
@@ -29,6 +29,7 @@ import {
   PAGE_STATE_MASK,
   PAGE_USE,
   PAGE_USE_MASK,
+  treesByTable,
   UNIT_FIELDS,
   unitCount,
 } from './plan.js';
@@ -70,9 +71,15 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
       else mergeFingerprint(known, sums);
     }
   }
-  for (const [position, tree] of plan.trees.entries()) {
-    if (tree.kind !== 'longValue') continue;
-    const ends = parts.flatMap((part) => part.ends.filter((end) => end.tree === position));
+  const endsOf = new Map<number, LongValueEnds[]>();
+  for (const end of parts.flatMap((part) => part.ends)) {
+    const known = endsOf.get(end.tree);
+    if (known === undefined) endsOf.set(end.tree, [end]);
+    else known.push(end);
+  }
+  for (const [position, ends] of endsOf) {
+    const tree = plan.trees[position];
+    if (tree === undefined) continue;
     ends.sort((a, b) => a.unit - b.unit);
     const table = plan.tables[tree.tableNumber];
     joinLongValues(ends, tree, longValueChunkSize(plan.pageSize, table?.lvChunkMax), list);
@@ -212,17 +219,17 @@ export function reportUnverifiable(body: ExaminedBody, merged: Merged, list: Fin
   const { plan } = body;
   const names = new Map<number, string[]>();
   if (!plan.comparesIndexes) return names;
+  const treesOf = treesByTable(plan.trees, plan.tables.length);
   for (const [tableNumber, table] of plan.tables.entries()) {
     if (table.indexes.length === 0) continue;
     const layout = createRecordLayout(table.columns, plan.pageSize);
     for (const [indexNumber, index] of table.indexes.entries()) {
-      const position = plan.trees.findIndex(
-        (tree) =>
-          tree.tableNumber === tableNumber &&
-          (index.primary ? tree.kind === 'table' : tree.indexNumber === indexNumber),
-      );
-      const tree = plan.trees[position];
-      if (tree === undefined) continue;
+      const position = treesOf[tableNumber]?.find((one) => {
+        const tree = plan.trees[one];
+        return index.primary ? tree?.kind === 'table' : tree?.indexNumber === indexNumber;
+      });
+      const tree = plan.trees[position ?? -1];
+      if (position === undefined || tree === undefined) continue;
       const report = (reason: string): void => {
         const subject = index.primary ? { ...tree, object: `${table.name}/${index.name}` } : tree;
         list.add(subject, 'IDX_UNVERIFIABLE', 'info', `not compared with the rows in full: ${reason}`);
@@ -353,17 +360,16 @@ export function sortedFindings(list: FindingList): readonly RankedFinding[] {
   return [...list.findings].sort(compareRanked);
 }
 
-/** Errors and warnings of the trees of one table. */
-export function countsOfTable(
+/** Errors and warnings of some trees, by position. */
+export function countsOfTrees(
   trees: readonly CheckedTree[],
-  tableNumber: number,
+  positions: readonly number[],
   list: FindingList,
 ): { errors: number; warnings: number } {
   let errors = 0;
   let warnings = 0;
-  for (const tree of trees) {
-    if (tree.tableNumber !== tableNumber) continue;
-    const count = list.counts.get(tree.rank);
+  for (const position of positions) {
+    const count = list.counts.get(trees[position]?.rank ?? Number.NaN);
     errors += count?.errors ?? 0;
     warnings += count?.warnings ?? 0;
   }

@@ -89,6 +89,13 @@ export interface IntegrityPlan {
   readonly findingsMax: number;
 }
 
+/** Positions of the trees of each table, by its number. */
+export function treesByTable(trees: readonly CheckedTree[], tableCount: number): readonly number[][] {
+  const positions: number[][] = Array.from({ length: tableCount }, () => []);
+  for (const [position, tree] of trees.entries()) positions[tree.tableNumber]?.push(position);
+  return positions;
+}
+
 /** Bytes that a thread reads at once. */
 export const RANGE_BYTES = 2 * 1024 * 1024;
 

@@ -268,7 +268,9 @@ function extentChecker(
     if (pool !== SPACE_POOL.shelved && last > lastOwnedPgno) {
       return reject('SPACE_EOF', `an extent ends at page ${last}, the database at ${lastOwnedPgno}`);
     }
-    if (previous !== undefined && previous.pool === pool && first <= previous.last && last > previous.last) {
+    if (previous !== undefined && previous.pool === pool && first <= previous.last) {
+      // An extent out of order has been reported as a node out of order.
+      if (last <= previous.last) return false;
       return reject(CONFLICT[kind], `the extents up to ${previous.last} and from ${first} on overlap`);
     }
     previous = extent;
@@ -304,16 +306,31 @@ export function createSpaceRegistry(
   const lastPgno = use.length - 1;
   const owner = new Uint32Array(use.length);
   const spaces = new Map<number, TreeSpace>();
-  /** Pages whose owners have been reported; more need not be said. */
-  const disputed = new Set<number>();
+  /** Extents of each tree whose owner has been reported; more need not be said of their pages. */
+  const disputed = new Map<number, Extent[]>();
+  const isUnused = (pgno: number): boolean =>
+    ((use[pgno] ?? PAGE_USE_MASK) & PAGE_USE_MASK) === PAGE_USE.none;
   const nameOf = (mark: number): string => trees[mark - 1]?.object ?? 'nobody';
 
   /** The first page of an extent for which a test fails, 0 = none. */
   const firstBad = (extent: Extent, isGood: (pgno: number) => boolean): number => {
-    for (let pgno = extent.first; pgno <= extent.last && pgno <= lastPgno; pgno++)
+    for (let pgno = extent.first; pgno <= extent.last && pgno <= lastPgno; pgno++) {
       if (!isGood(pgno)) return pgno;
+    }
     return 0;
   };
+  /** Writes to the pages of an extent that lie before its first bad page. */
+  const fill = (
+    array: Uint8Array | Uint32Array,
+    { first, last }: Extent,
+    bad: number,
+    value: number,
+  ): void => {
+    const end = bad === 0 ? Math.min(last, lastPgno) + 1 : bad;
+    if (end > first) array.fill(value, first, end);
+  };
+  const isDisputed = (position: number, pgno: number): boolean =>
+    disputed.get(position)?.some(({ first, last }) => pgno >= first && pgno <= last) === true;
 
   return {
     map: { owner, use },
@@ -323,39 +340,31 @@ export function createSpaceRegistry(
       spaces.set(position, space);
       /** Marks from which the tree may take a page: where its parent lost extents, those of all above it. */
       const sources = [parentMark];
-      if (tree.parent >= 0 && parent?.isComplete !== true)
+      if (tree.parent >= 0 && parent?.isComplete !== true) {
         sources.push(0, (trees[tree.parent]?.parent ?? -1) + 1);
+      }
       for (const extent of space.owned) {
         const bad = firstBad(extent, (pgno) => sources.includes(owner[pgno] ?? 0));
         if (bad !== 0) {
           const mark = owner[bad] ?? 0;
-          const message =
-            mark === 0
-              ? `page ${bad} is owned by nobody above`
-              : `page ${bad} is owned by ${nameOf(mark)} too`;
-          list.add(tree, 'SPACE_OE_CONFLICT', 'error', message, { pgno: bad });
+          const who = mark === 0 ? 'nobody above' : `${nameOf(mark)} too`;
+          list.add(tree, 'SPACE_OE_CONFLICT', 'error', `page ${bad} is owned by ${who}`, { pgno: bad });
+          disputed.set(position, [...(disputed.get(position) ?? []), extent]);
         } else if (parent?.isComplete === true && !liesInOne(extent, parent.owned)) {
           const message = `the extent ${extent.first}-${extent.last} spans several of ${nameOf(parentMark)}`;
           list.add(tree, 'SPACE_OE_CONFLICT', 'warning', message, { pgno: extent.first });
         }
-        for (let pgno = extent.first; pgno <= extent.last && pgno <= lastPgno; pgno++) {
-          if (sources.includes(owner[pgno] ?? 0)) owner[pgno] = position + 1;
-          else disputed.add(pgno);
-        }
+        fill(owner, extent, bad, position + 1);
       }
     },
     registerAvailable(tree, position, space) {
       const mark = position + 1;
       for (const extent of space.available) {
         if (extent.pool === SPACE_POOL.shelved) {
-          if (extent.first <= lastPgno && use[extent.first] === PAGE_USE.none)
-            use[extent.first] = PAGE_USE.shelved;
+          if (isUnused(extent.first)) use[extent.first] = PAGE_USE.shelved;
           continue;
         }
-        const bad = firstBad(
-          extent,
-          (pgno) => (owner[pgno] === mark || !space.isComplete) && use[pgno] === PAGE_USE.none,
-        );
+        const bad = firstBad(extent, (pgno) => (owner[pgno] === mark || !space.isComplete) && isUnused(pgno));
         if (bad !== 0) {
           const message =
             owner[bad] === mark
@@ -366,14 +375,12 @@ export function createSpaceRegistry(
           const message = `the available extent ${extent.first}-${extent.last} spans several owned ones`;
           list.add(tree, 'SPACE_AE_CONFLICT', 'warning', message, { pgno: extent.first });
         }
-        markUse(use, extent, PAGE_USE.available);
+        fill(use, extent, bad, PAGE_USE.available);
       }
       for (const extent of space.splitBuffers) {
         const isOwned = (pgno: number): boolean => owner[pgno] === mark || owner[pgno] === tree.parent + 1;
-        const bad =
-          extent.last > lastPgno
-            ? extent.last
-            : firstBad(extent, (pgno) => isOwned(pgno) && use[pgno] === PAGE_USE.none);
+        const isFree = (pgno: number): boolean => isOwned(pgno) && isUnused(pgno);
+        const bad = extent.last > lastPgno ? extent.last : firstBad(extent, isFree);
         if (bad !== 0) {
           const what =
             bad > lastPgno
@@ -381,11 +388,11 @@ export function createSpaceRegistry(
               : isOwned(bad)
                 ? 'has another use'
                 : `is owned by ${nameOf(owner[bad] ?? 0)}`;
-          list.add(tree, 'SPACE_SPLITBUF', 'error', `page ${bad} of the reserve ${what}`, {
-            pgno: space.header.pgnoOe,
-          });
+          const message = `page ${bad} of the reserve ${what}`;
+          list.add(tree, 'SPACE_SPLITBUF', 'error', message, { pgno: space.header.pgnoOe });
+          continue;
         }
-        markUse(use, extent, PAGE_USE.splitBuffer);
+        fill(use, extent, bad, PAGE_USE.splitBuffer);
       }
     },
     use(tree, position, pgno, as, fromPgno, hasSpace) {
@@ -398,7 +405,7 @@ export function createSpaceRegistry(
         list.add(tree, 'SPACE_AE_CONFLICT', 'error', 'the page is in use and available', { pgno });
       } else if (now === PAGE_USE.splitBuffer) {
         list.add(tree, 'SPACE_SPLITBUF', 'error', 'the page is in use and in reserve', { pgno });
-      } else if (hasSpace && owner[pgno] !== position + 1 && !disputed.has(pgno)) {
+      } else if (hasSpace && owner[pgno] !== position + 1 && !isDisputed(position, pgno)) {
         const message = `the page is used by ${tree.object} and owned by ${nameOf(owner[pgno] ?? 0)}`;
         list.add(tree, 'SPACE_OE_CONFLICT', 'error', message, { pgno });
       }
@@ -406,12 +413,6 @@ export function createSpaceRegistry(
       return true;
     },
   };
-}
-
-function markUse(use: Uint8Array, extent: Extent, as: number): void {
-  for (let pgno = extent.first; pgno <= extent.last && pgno < use.length; pgno++) {
-    if (use[pgno] === PAGE_USE.none) use[pgno] = as;
-  }
 }
 
 /** Whether an extent lies inside one of `extents`, which are ascending. */

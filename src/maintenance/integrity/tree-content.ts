@@ -14,7 +14,7 @@ import { type IndexComparison, planComparison } from './index-compare.js';
 import { copyBytes, createKeyBuffer } from './key-buffer.js';
 import type { LeafContent } from './leaf-check.js';
 import { createLongValueChecker, type LongValueChecker } from './long-value-check.js';
-import type { CheckedTree, IntegrityPlan } from './plan.js';
+import { type CheckedTree, type IntegrityPlan, treesByTable } from './plan.js';
 import { createRecordChecker } from './record-check.js';
 import type { Bookmark, ComparedIndex, Tally } from './tally.js';
 
@@ -55,6 +55,7 @@ export function createTreeContents(
   const longValues = new Map<number, LongValueChecker>();
   const tables = new Map<number, TableState>();
   const builtKey = createKeyBuffer();
+  const treesOf = treesByTable(trees, plan.tables.length);
 
   const count = (position: number): void => {
     nodes[position] = (nodes[position] as number) + 1;
@@ -72,7 +73,9 @@ export function createTreeContents(
     const state: TableState = {
       definition,
       layout,
-      indexes: plan.comparesIndexes ? comparedIndexes(trees, tableNumber, definition, layout) : [],
+      indexes: plan.comparesIndexes
+        ? comparedIndexes(trees, treesOf[tableNumber] ?? [], definition, layout)
+        : [],
       hasLongValues: definition.longValueTree !== undefined,
       readLongValue: (lid, out, limit) => {
         append ??= createLongValueReader(createFilePageSource(file, pageSize), definition).append;
@@ -188,14 +191,13 @@ export function createTreeContents(
 
 function comparedIndexes(
   trees: readonly CheckedTree[],
-  tableNumber: number,
+  positions: readonly number[],
   definition: TableDefinition,
   layout: RecordLayout,
 ): ComparedIndex[] {
   const compared: ComparedIndex[] = [];
-  for (const [position, tree] of trees.entries()) {
-    if (tree.kind !== 'index' || tree.tableNumber !== tableNumber) continue;
-    const comparison = comparisonOf(layout, definition.indexes[tree.indexNumber]);
+  for (const position of positions) {
+    const comparison = comparisonOf(layout, definition.indexes[trees[position]?.indexNumber ?? -1]);
     if (comparison !== undefined && comparison.kind !== 'none') compared.push({ position, comparison });
   }
   return compared;
