@@ -153,7 +153,8 @@ export async function runEsekit(argv: readonly string[], machine: CliHost): Prom
   };
   const outcome = await runVerb(command, context, interruption.signal);
   interruption.release();
-  const signalNumber = interruption.signalNumber();
+  // A job that came to its end before the signal could stop it is done.
+  const signalNumber = outcome.error === undefined ? undefined : interruption.signalNumber();
   const exit = signalNumber === undefined ? outcome.exit : EXIT.signal + signalNumber;
   const error = signalNumber === undefined ? outcome.error : INTERRUPTED;
   if (!outcome.streamed)

@@ -162,7 +162,8 @@ async function runMode(command: ModeCommand, machine: CliHost, started: number):
       ? await runToItsEnd(mode, context, command.hints, text)
       : endingOf({ result: null, error: json.refusal });
   interruption?.release();
-  const signalNumber = interruption?.signalNumber();
+  // A job that came to its end before the signal could stop it is done.
+  const signalNumber = ending.error === undefined ? undefined : interruption?.signalNumber();
   const exit = signalNumber === undefined ? ending.exit : EXIT.signal + signalNumber;
   if (exit !== EXIT.done) for (const bar of bars) bar.fail();
   const elapsedMs = host.now() - started;

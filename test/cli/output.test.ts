@@ -70,6 +70,24 @@ describe('what comes out of a program', () => {
   });
 });
 
+describeWithCorpus('a signal', () => {
+  const file = corpusPath('databases', 'test.edb');
+
+  test('that comes when the work is done changes nothing', async () => {
+    const run = await eseutil(['-k', file], { signalNumber: 2 });
+    expect(run.exit).toBe(0);
+    expect(run.stdout).toContain('Operation completed successfully in ');
+    const tables = await runProgram(runEsekit, ['tables', file], { signalNumber: 15 });
+    expect(tables.exit).toBe(0);
+  });
+
+  test('and a failure are an interruption', async () => {
+    const missing = join(folder, 'missing.edb');
+    expect((await eseutil(['-k', missing], { signalNumber: 2 })).exit).toBe(130);
+    expect((await runProgram(runEsekit, ['tables', missing], { signalNumber: 15 })).exit).toBe(143);
+  });
+});
+
 describeWithCorpus('stdout that nobody reads', () => {
   test('recovery goes on to its end', async () => {
     const set = join(folder, 'recovery');

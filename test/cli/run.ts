@@ -23,6 +23,8 @@ export interface CliOptions {
   readonly stderrIsTerminal?: boolean;
   /** Lines that a person would type. */
   readonly answers?: readonly string[];
+  /** A signal that comes too late to stop anything. */
+  readonly signalNumber?: number;
   /** stdout is closed after this many characters. */
   readonly closeAfter?: number;
 }
@@ -63,7 +65,7 @@ export async function runProgram(
       path !== '' && existsSync(path) ? (statSync(path).isDirectory() ? 'directory' : 'file') : null,
     onInterrupt: () => ({
       signal: new AbortController().signal,
-      signalNumber: () => undefined,
+      signalNumber: () => options.signalNumber,
       release: () => {},
     }),
   };
