@@ -78,7 +78,7 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
   // An option with a value that may be left out takes it with `=` only.
   const tokens = argv.map((token) => (token === '--json' ? '--json=' : token));
   let text = '';
-  let usage: string | undefined;
+  let usage = duplicateOption(argv);
   const parsed = await parser.parseAsync(tokens, {}, (error, _arguments, output) => {
     if (error) usage = usageText(error.message);
     else text = output;
@@ -89,6 +89,14 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
     text,
     usage,
   };
+}
+
+/** An option given twice would become a list of its values, which no subcommand expects. */
+function duplicateOption(argv: readonly string[]): string | undefined {
+  const end = argv.indexOf('--');
+  const names = (end < 0 ? argv : argv.slice(0, end)).flatMap((token) => /^--[\w-]+/.exec(token)?.[0] ?? []);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  return twice === undefined ? undefined : `Usage Error: Duplicate ${twice} specification.`;
 }
 
 function usageText(message: string): string {

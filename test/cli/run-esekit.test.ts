@@ -109,6 +109,13 @@ describeWithCorpus('esekit export', () => {
     expect(existsSync(join(folder, 'damaged', 'CLIENTS.jsonl'))).toBe(true);
   });
 
+  test('an option given twice is named', async () => {
+    const argv = ['export', corpusPath('databases', 'test.edb'), '--table', 'A', '--table=B'];
+    const run = await runProgram(runEsekit, argv);
+    expect(run).toMatchObject({ exit: 1, stdout: '' });
+    expect(run.stderr).toBe('Usage Error: Duplicate --table specification.\nTry: esekit --help\n');
+  });
+
   test('a reader that goes away stops the export', async () => {
     const argv = ['export', corpusPath('databases', 'large.edb'), '--table', 'MSysObjects'];
     await expect(esekit(argv, { closeAfter: 1000 })).rejects.toThrow(OutputClosed);
