@@ -91,11 +91,14 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
   };
 }
 
-/** An option given twice would become a list of its values, which no subcommand expects. */
+/** Options of which each use adds a value: one for each column of a key. */
+const REPEATABLE = new Set(['--from', '--to']);
+
+/** Any other option given twice would become a list of its values, which no subcommand expects. */
 function duplicateOption(argv: readonly string[]): string | undefined {
   const end = argv.indexOf('--');
   const names = (end < 0 ? argv : argv.slice(0, end)).flatMap((token) => /^--[\w-]+/.exec(token)?.[0] ?? []);
-  const twice = names.find((name, i) => names.indexOf(name) < i);
+  const twice = names.find((name, i) => !REPEATABLE.has(name) && names.indexOf(name) < i);
   return twice === undefined ? undefined : `Usage Error: Duplicate ${twice} specification.`;
 }
 

@@ -297,6 +297,9 @@ export interface SpaceRegistry {
   ): boolean;
 }
 
+/** Pages of other owners at which an extent is given up. */
+const REFUSALS_MOST = 64;
+
 /** Registry for a file of `lastPgno` pages. `use` holds a byte for each page, the unused byte 0 included. */
 export function createSpaceRegistry(
   use: Uint8Array,
@@ -319,15 +322,19 @@ export function createSpaceRegistry(
     }
     return 0;
   };
-  /** Writes to the pages of an extent that lie before its first bad page. */
-  const fill = (
-    array: Uint8Array | Uint32Array,
-    { first, last }: Extent,
-    bad: number,
-    value: number,
-  ): void => {
+  /** Marks the pages of an extent that lie before its first bad page. */
+  const fillUse = ({ first, last }: Extent, bad: number, as: number): void => {
     const end = bad === 0 ? Math.min(last, lastPgno) + 1 : bad;
-    if (end > first) array.fill(value, first, end);
+    if (end > first) use.fill(as, first, end);
+  };
+  /** Gives the pages of an extent that belong to `sources` to a tree. */
+  const fillOwner = ({ first, last }: Extent, sources: readonly number[], mark: number): void => {
+    let refused = 0;
+    for (let pgno = first; pgno <= last && pgno <= lastPgno; pgno++) {
+      if (sources.includes(owner[pgno] ?? 0)) owner[pgno] = mark;
+      // Many trees that claim the same pages must not cost time for each of them.
+      else if (++refused > REFUSALS_MOST) return;
+    }
   };
   const isDisputed = (position: number, pgno: number): boolean =>
     disputed.get(position)?.some(({ first, last }) => pgno >= first && pgno <= last) === true;
@@ -345,6 +352,7 @@ export function createSpaceRegistry(
       }
       for (const extent of space.owned) {
         const bad = firstBad(extent, (pgno) => sources.includes(owner[pgno] ?? 0));
+        fillOwner(extent, sources, position + 1);
         if (bad !== 0) {
           const mark = owner[bad] ?? 0;
           const who = mark === 0 ? 'nobody above' : `${nameOf(mark)} too`;
@@ -354,7 +362,6 @@ export function createSpaceRegistry(
           const message = `the extent ${extent.first}-${extent.last} spans several of ${nameOf(parentMark)}`;
           list.add(tree, 'SPACE_OE_CONFLICT', 'warning', message, { pgno: extent.first });
         }
-        fill(owner, extent, bad, position + 1);
       }
     },
     registerAvailable(tree, position, space) {
@@ -375,7 +382,7 @@ export function createSpaceRegistry(
           const message = `the available extent ${extent.first}-${extent.last} spans several owned ones`;
           list.add(tree, 'SPACE_AE_CONFLICT', 'warning', message, { pgno: extent.first });
         }
-        fill(use, extent, bad, PAGE_USE.available);
+        fillUse(extent, bad, PAGE_USE.available);
       }
       for (const extent of space.splitBuffers) {
         const isOwned = (pgno: number): boolean => owner[pgno] === mark || owner[pgno] === tree.parent + 1;
@@ -392,7 +399,7 @@ export function createSpaceRegistry(
           list.add(tree, 'SPACE_SPLITBUF', 'error', message, { pgno: space.header.pgnoOe });
           continue;
         }
-        fill(use, extent, bad, PAGE_USE.splitBuffer);
+        fillUse(extent, bad, PAGE_USE.splitBuffer);
       }
     },
     use(tree, position, pgno, as, fromPgno, hasSpace) {
