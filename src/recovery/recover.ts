@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { EseError } from '../format/ese-error.js';
 import type { Environment } from '../io/environment.js';
+import { makeInheritedDurable } from './inherited-files.js';
 import { beginLogStream, hasLogStream } from './new-stream.js';
 import { finish, stopBeforeUndo } from './recovery-end.js';
 import { openRecovery, redoAll, rehearse } from './recovery-run.js';
@@ -49,6 +50,7 @@ export async function recover(environment: Environment, options: RecoveryOptions
     if (recovery.isDone) return resultOf(options, recovery, false);
     await rehearse(recovery);
     options.onPlan?.(resultOf(options, recovery, true));
+    makeInheritedDurable(fs, recovery);
     await redoAll(recovery, false);
     if (options.stopBeforeUndo !== undefined) stopBeforeUndo(recovery);
     else finish(recovery);

@@ -313,8 +313,14 @@ export class RedoDatabases {
   #remove(database: AttachedDatabase): void {
     database.close();
     const { path } = database;
-    if (this.#options.rehearsal) this.#rehearsed.delete(path);
-    else this.#options.environment.fs.unlink(path);
+    const { rehearsal, environment } = this.#options;
+    if (rehearsal) {
+      this.#rehearsed.delete(path);
+    } else {
+      environment.fs.unlink(path);
+      // The log is about to say that nothing is left to do.
+      environment.fs.syncDirectory(dirname(path));
+    }
     const outcome = this.#outcomeOf(database);
     if (outcome !== undefined) Object.assign(outcome, { action: 'removed', stateAfter: undefined });
   }
