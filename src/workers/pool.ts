@@ -181,6 +181,9 @@ async function openPool(threads: number): Promise<Piscina> {
     void pool?.close();
     const filename = new URL('range-worker.js', COMPILED_WORKERS).href;
     pool = new Piscina({ filename, minThreads: threads, maxThreads: threads, idleTimeout: Infinity });
+    // Told of what belongs to no task, such as the answer of a worker that was ended meanwhile; a task that
+    // fails rejects its own promise.
+    pool.on('error', () => {});
   }
   return pool;
 }
@@ -202,9 +205,12 @@ export async function warmPool(threads: number): Promise<void> {
   await Promise.all(Array.from({ length: threads }, () => opened.run(request, { name: 'runShare' })));
 }
 
-/** Ends the worker threads. An idle pool keeps no process alive, so programs need not call it. */
+/**
+ * Ends the worker threads, once they have answered: a job that was given up may still have one on its
+ * last range. An idle pool keeps no process alive, so programs need not call it.
+ */
 export async function closePool(): Promise<void> {
   const closing = pool;
   pool = undefined;
-  await closing?.destroy();
+  await closing?.close();
 }
