@@ -288,14 +288,12 @@ function conclude(
     reportLeaks(body, merged, list);
   }
   const sorted = sortedFindings(list);
-  const findingsMax = collected?.body.plan.findingsMax ?? FINDINGS_MAX;
   let errors = 0;
   let warnings = 0;
   for (const count of list.counts.values()) {
     errors += count.errors;
     warnings += count.warnings;
   }
-  const isTruncated = list.isTruncated || sorted.length > findingsMax;
   const report: IntegrityReport = {
     dirty: header.state !== DATABASE_STATE.cleanShutdown,
     corrupt: errors > 0,
@@ -306,8 +304,8 @@ function conclude(
     errors,
     warnings,
     lastFullBackup: timeReport(header.bkinfoFullPrev.time),
-    findings: sorted.slice(0, findingsMax).map(({ finding }) => finding),
-    ...(isTruncated ? { findingsTruncated: true } : {}),
+    findings: sorted.map(({ finding }) => finding),
+    ...(list.isTruncated ? { findingsTruncated: true } : {}),
   };
   return {
     report,

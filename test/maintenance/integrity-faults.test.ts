@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { COLUMN_FLAG } from '../../src/format/column.js';
+import { EseError } from '../../src/format/ese-error.js';
 import { createNodeView, NODE_FLAG, PAGE_FLAG, type Page, pageOffset } from '../../src/format/page.js';
 import { encodeExtentData, encodeExtentKey } from '../../src/format/space.js';
 import { checkIntegrity } from '../../src/maintenance/integrity.js';
@@ -67,6 +68,17 @@ function lineFor(page: Page, last: number): number {
     new DataView(nodeOf(page, line).key.buffer).getUint32(0, false),
   );
   return ends.filter((end) => end < last).length;
+}
+
+/** An object that does one thing otherwise. */
+function withMember<T extends object, K extends keyof T>(target: T, name: K, member: T[K]): T {
+  return new Proxy(target, {
+    get(object, asked) {
+      if (asked === name) return member;
+      const own: unknown = Reflect.get(object, asked);
+      return typeof own === 'function' ? own.bind(object) : own;
+    },
+  });
 }
 
 /** A page that nobody uses. */
@@ -1007,6 +1019,30 @@ describeWithCorpus('a database with one fault', () => {
       await expect(text.check()).rejects.toMatchObject({ name: 'JET_errDatabaseCorrupted' });
     });
   });
+
+  test.each([
+    ['a page of a tree', 34, ID_MAP],
+    ['a page that nobody uses', 121, undefined],
+  ])(
+    'a disk that keeps back %s: an error of its own, and the rest is checked',
+    async (_what, pgno, object) => {
+      const copy = copyOf(SRUM);
+      const fs = copy.disk();
+      const at = pageOffset(pgno, copy.pageSize);
+      const failing = withMember(fs, 'open', (path, mode) => {
+        const file = fs.open(path, mode);
+        return withMember(file, 'readAt', (into, offset) => {
+          if (offset <= at && at < offset + into.length) throw new EseError('JET_errDiskIO', 'no');
+          return file.readAt(into, offset);
+        });
+      });
+      const { report, error } = await checkIntegrity({ fs: failing }, DAMAGED);
+      expect(error?.name).toBe('JET_errDiskIO');
+      expect(troubles(report)).toEqual([`PAGE_IO_ERROR ${pgno}`]);
+      expect(report.findings.find(({ code }) => code === 'PAGE_IO_ERROR')?.object).toBe(object);
+      expect(report.tables).toHaveLength(11);
+    },
+  );
 
   test('every finding says what it means, and where', async () => {
     const copy = copyOf(SRUM);

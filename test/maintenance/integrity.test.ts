@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { assertSound, checkIntegrity } from '../../src/maintenance/integrity.js';
@@ -104,6 +107,26 @@ describeWithCorpus('the integrity of real databases', () => {
     // Threads that run already are asked even for little work.
     await warmPool(1);
     expect((await checkFile(path, 2)).report).toEqual((await checkFile(path, 1)).report);
+  });
+
+  test('a list that is cut off holds the same findings with two threads', async () => {
+    await warmPool(1);
+    const folder = mkdtempSync(join(tmpdir(), 'esekit-integrity-'));
+    try {
+      const copy = damagedCopy(corpusPath('databases', 'large.edb'));
+      for (let pgno = 40; pgno <= copy.lastPgno; pgno += 3) copy.page(pgno).bytes.fill(0x5a, 200, 264);
+      const path = join(folder, 'damaged.edb');
+      writeFileSync(path, copy.bytes);
+      const check = async (workers: number) =>
+        (await checkIntegrity({ fs: nodeFileSystem }, path, { workers, findingsMax: 20, unitPages: 8 }))
+          .report;
+      const one = await check(1);
+      expect(one.findingsTruncated).toBe(true);
+      expect(one.findings).toHaveLength(20);
+      expect(await check(2)).toEqual(one);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test.each(databases)('$name: the quick check agrees', async ({ path }) => {

@@ -84,9 +84,10 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
     const table = plan.tables[tree.tableNumber];
     joinLongValues(ends, tree, longValueChunkSize(plan.pageSize, table?.lvChunkMax), list);
   }
+  keepFirst(list, plan.findingsMax);
   dropRepeated(list);
   list.unit = UNIT_LAST;
-  const hasReadErrors = parts.some((part) => part.hasReadErrors);
+  const hasReadErrors = list.hasReadErrors || parts.some((part) => part.hasReadErrors);
   return { damagedTrees, uncomputable, nodes, indexes, references, hasReadErrors };
 }
 
@@ -99,6 +100,17 @@ function mergeIndex(into: Map<number, IndexSums>, position: number, sums: IndexS
   mergeFingerprint(known.whole, sums.whole);
   if (known.start !== undefined && sums.start !== undefined) mergeFingerprint(known.start, sums.start);
   known.hasCutKeys ||= sums.hasCutKeys;
+}
+
+/**
+ * Cuts a list to those findings that came first in the order of the work. Every thread has kept at least those of
+ * its own, so that they are the same for any number of threads.
+ */
+function keepFirst(list: FindingList, limit: number): void {
+  if (list.findings.length <= limit) return;
+  list.findings.sort((a, b) => a.unit - b.unit);
+  list.findings.length = limit;
+  list.isTruncated = true;
 }
 
 /** What must be read again to name the differences, and where they go. */

@@ -64,7 +64,7 @@ import {
 import { type WalkContext, walkInternalPages } from './tree-walk.js';
 
 /** Ranks of the report in front of the tables. */
-export const RANK_ROOT = 0;
+const RANK_ROOT = 0;
 const RANK_SYSTEM = 1;
 export const RANK_CATALOG = 100;
 export const RANK_OBJIDS = 101;
@@ -377,7 +377,7 @@ function* examineSpace(
   trees: readonly CheckedTree[],
   registry: SpaceRegistry,
 ): Generator<void, Map<number, TreeSpace>, undefined> {
-  const { list, lastPgno } = context;
+  const { lastPgno } = context;
   const spaces = new Map<number, TreeSpace>();
   const objids = new Set(trees.map(({ objid }) => objid));
   let lastOwned = lastPgno;
@@ -403,7 +403,6 @@ function* examineSpace(
       registry.use(tree, position, pgno, PAGE_USE.space, tree.pgnoFdp, space.isComplete);
     }
   }
-  list.unit = -1;
   return spaces;
 }
 

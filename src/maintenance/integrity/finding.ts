@@ -100,7 +100,7 @@ export interface RankedFinding {
 }
 
 /** Units of the work before and behind the numbered ones. */
-export const UNIT_FIRST = -1;
+const UNIT_FIRST = -1;
 export const UNIT_LAST = 0x7fffffff;
 
 /** Ranks in the report: the header comes first, then the trees by number, and the file size last. */
@@ -117,6 +117,8 @@ export interface FindingList {
   unit: number;
   /** More were found than the list holds. */
   isTruncated: boolean;
+  /** The disk has kept something back. */
+  hasReadErrors: boolean;
   add(
     subject: FindingSubject,
     code: IntegrityCode,
@@ -134,6 +136,7 @@ export function createFindingList(limit: number): FindingList {
     counts: new Map(),
     unit: UNIT_FIRST,
     isTruncated: false,
+    hasReadErrors: false,
     add(subject, code, severity, message, place = {}, lid) {
       countFinding(list.counts, subject.rank, severity, 1);
       if (list.findings.length >= limit) {

@@ -8,7 +8,7 @@ import type { Page } from '../../format/page.js';
 import type { FileSystem } from '../../io/file-system.js';
 import { nodeFileSystem } from '../../io/node-file-system.js';
 import type { RangeTask } from '../../workers/range-job.js';
-import { createFindingList } from './finding.js';
+import { createFindingList, RANK_SIZE } from './finding.js';
 import { createBoundsFinder } from './leaf-bounds.js';
 import { createLeafChecker } from './leaf-check.js';
 import type { LongValueEnds } from './long-value-check.js';
@@ -133,6 +133,8 @@ export function createIntegrityTask(
         if (isWanted(position)) checkLeaf(leaf - 1, position, loader.pageIn(slot), loader.troubleIn(slot));
       } else if (isNeeded(pgno)) {
         setState(pageMap, pgno, loader.stateIn(slot, pgno <= plan.lastOwnedPgno));
+        const trouble = loader.readErrorIn(slot);
+        if (trouble !== undefined) reportTrouble(list, { rank: RANK_SIZE }, pgno, trouble);
       }
     }
   };
@@ -153,7 +155,7 @@ export function createIntegrityTask(
       indexes: tally.indexes,
       references: tally.references,
       ends,
-      hasReadErrors: loader.hasReadErrors(),
+      hasReadErrors: list.hasReadErrors,
     }),
     close: () => file.close(),
   };

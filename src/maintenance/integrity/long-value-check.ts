@@ -16,7 +16,14 @@ import {
   readLongValueKey,
 } from '../../format/long-value.js';
 import type { NodeView, Page } from '../../format/page.js';
-import { compareRanked, countFinding, type FindingList, type IntegrityCode, UNIT_LAST } from './finding.js';
+import {
+  compareRanked,
+  countFinding,
+  type FindingList,
+  type IntegrityCode,
+  type RankedFinding,
+  UNIT_LAST,
+} from './finding.js';
 import type { KeyBuffer } from './key-buffer.js';
 import type { CheckedTree } from './plan.js';
 
@@ -323,18 +330,21 @@ const BROKEN: readonly IntegrityCode[] = ['LV_HOLE', 'LV_LENGTH', 'LV_DECOMPRESS
 /** Drops what several threads have said of the same value, but for the first. */
 export function dropRepeated(list: FindingList): void {
   const seen = new Set<string>();
-  const sorted = [...list.findings].sort(compareRanked);
-  const kept = sorted.filter(({ rank, lid, finding }) => {
-    if (lid === undefined || !BROKEN.includes(finding.code)) return true;
+  const repeated = new Set<RankedFinding>();
+  for (const ranked of [...list.findings].sort(compareRanked)) {
+    const { rank, lid, finding } = ranked;
+    if (lid === undefined || !BROKEN.includes(finding.code)) continue;
     const name = `${rank}/${lid}`;
-    if (!seen.has(name)) {
-      seen.add(name);
-      return true;
+    if (seen.has(name)) {
+      repeated.add(ranked);
+      countFinding(list.counts, rank, 'error', -1);
     }
-    countFinding(list.counts, rank, 'error', -1);
-    return false;
-  });
-  list.findings.splice(0, list.findings.length, ...kept);
+    seen.add(name);
+  }
+  if (repeated.size === 0) return;
+  const kept = list.findings.filter((ranked) => !repeated.has(ranked));
+  list.findings.length = 0;
+  for (const ranked of kept) list.findings.push(ranked);
 }
 
 function joinRuns(

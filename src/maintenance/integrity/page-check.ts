@@ -13,6 +13,8 @@ export interface PageTrouble {
   readonly severity: 'error' | 'warning';
   readonly message: string;
   readonly node?: number;
+  /** The disk did not give the page back. */
+  readonly isReadError?: true;
 }
 
 const FAULT_CODES: Readonly<Record<PageFault['part'], IntegrityCode>> = {
@@ -72,7 +74,7 @@ export function isBlank({ view, flags, pageSize }: Page): boolean {
 
 /** What reading a page outside of the file, or an unreadable one, means. */
 export function readTrouble(error: EseError): PageTrouble {
-  return { code: 'PAGE_IO_ERROR', severity: 'error', message: error.detail };
+  return { code: 'PAGE_IO_ERROR', severity: 'error', message: error.detail, isReadError: true };
 }
 
 export function beyondEnd(lastPgno: number): PageTrouble {
@@ -121,6 +123,7 @@ export function reportTrouble(
   pgno: number,
   trouble: PageTrouble,
 ): void {
+  if (trouble.isReadError === true) list.hasReadErrors = true;
   list.add(subject, trouble.code, trouble.severity, trouble.message, { pgno, node: trouble.node });
 }
 

@@ -15,10 +15,10 @@ export interface PageLoader {
   pageIn(slot: number): Page;
   /** What is wrong with a page that a tree needs. */
   troubleIn(slot: number): PageTrouble | undefined;
+  /** That the disk does not give a page back. */
+  readErrorIn(slot: number): PageTrouble | undefined;
   /** What a page is that no tree reaches; one behind the owned space cannot be damaged. */
   stateIn(slot: number, isOwned: boolean): number;
-  /** The disk has kept something back. */
-  hasReadErrors(): boolean;
 }
 
 /** Verdicts of the checksums, by slot. */
@@ -88,6 +88,8 @@ export function createPageLoader(file: FileHandle, plan: IntegrityPlan, slots: n
           return judgePage(pageIn(slot), verdicts[slot] === VERDICT.suspect, lastPgno);
       }
     },
+    readErrorIn: (slot) =>
+      verdicts[slot] === VERDICT.unreadable && lastError !== undefined ? readTrouble(lastError) : undefined,
     stateIn(slot, isOwned) {
       const page = pageIn(slot);
       switch (verdicts[slot]) {
@@ -102,6 +104,5 @@ export function createPageLoader(file: FileHandle, plan: IntegrityPlan, slots: n
           return isOwned ? PAGE_STATE.bad : PAGE_STATE.other;
       }
     },
-    hasReadErrors: () => lastError !== undefined,
   };
 }

@@ -7,7 +7,6 @@ import { createByteWriter, reserve } from '../../format/byte-writer.js';
 import { checkValueSize } from '../../format/canonical-value.js';
 import {
   COLTYP,
-  COLUMN_FLAG,
   type ColumnDefinition,
   isFixedColumn,
   isTaggedColumn,
@@ -176,13 +175,6 @@ export function createRecordChecker(
       return true;
     },
   };
-}
-
-/** Columns of a key that cannot be computed from the file: made by a callback, or encrypted. */
-export function isComputable(columns: readonly ColumnDefinition[]): boolean {
-  return columns.every(
-    ({ flags }) => (flags & (COLUMN_FLAG.userDefinedDefault | COLUMN_FLAG.encrypted)) === 0,
-  );
 }
 
 function corrupt(detail: string): EseError {

@@ -111,14 +111,17 @@ export function* walkInternalPages(
     }
     visitor.parent(page);
     while (frame.line < page.nodeCount) {
-      const child = nextChild(frame);
+      const child = nextChild(frame, true);
       if (child === undefined) lose();
       else visitor.leaf(child.pgno, child.bounds);
     }
     return true;
   };
   /** The next child of a page, `undefined` if it cannot be followed. */
-  const nextChild = (frame: Frame): { pgno: number; bounds: Bounds; isRightEdge: boolean } | undefined => {
+  const nextChild = (
+    frame: Frame,
+    isLeaf: boolean,
+  ): { pgno: number; bounds: Bounds; isRightEdge: boolean } | undefined => {
     const { page, line, lower } = frame;
     page.readNode(line, node);
     const pgno = page.childPgno(node);
@@ -134,7 +137,6 @@ export function* walkInternalPages(
       });
       return undefined;
     }
-    const isLeaf = leafLevel === path.length + 1;
     if (!visitor.claim(pgno, isLeaf, page.pgno)) return undefined;
     const bounds = { lower, upper, parentPgno: page.pgno, parentLine: line };
     return { pgno, bounds, isRightEdge: frame.isRightEdge && isLast };
@@ -158,7 +160,7 @@ export function* walkInternalPages(
       path.pop();
       continue;
     }
-    const child = nextChild(frame);
+    const child = nextChild(frame, false);
     if (child === undefined || !enter(child.pgno, child.bounds, child.isRightEdge)) lose();
     yield;
   }
