@@ -8,7 +8,7 @@ import { EseError } from '../format/ese-error.js';
 import type { Environment } from '../io/environment.js';
 import { makeInheritedDurable } from './inherited-files.js';
 import { beginLogStream, hasLogStream } from './new-stream.js';
-import { finish, stopBeforeUndo } from './recovery-end.js';
+import { finish, rewindCheckpoint, stopBeforeUndo } from './recovery-end.js';
 import { openRecovery, redoAll, rehearse } from './recovery-run.js';
 import type { Recovery, RecoveryOptions, RecoveryResult } from './recovery-state.js';
 
@@ -51,6 +51,7 @@ export async function recover(environment: Environment, options: RecoveryOptions
     await rehearse(recovery);
     options.onPlan?.(resultOf(options, recovery, true));
     makeInheritedDurable(fs, recovery);
+    if (recovery.start?.reason === 'rebuild') rewindCheckpoint(recovery);
     await redoAll(recovery, false);
     if (options.stopBeforeUndo !== undefined) stopBeforeUndo(recovery);
     else finish(recovery);

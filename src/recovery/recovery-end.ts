@@ -114,14 +114,29 @@ export function finish(recovery: Recovery): void {
   }
 }
 
-function checkpointWriter({ environment, stream }: Recovery) {
+/**
+ * Takes the checkpoint back to where redo starts, if it starts in front of it: a recovery that is killed on its way has
+ * to begin there again.
+ */
+export function rewindCheckpoint(recovery: Recovery): void {
+  const { start, stream } = recovery;
+  const at = stream.checkpoint.checkpoint?.lgposCheckpoint;
+  if (start === undefined || at === undefined || compareLgpos(start.lgpos, at) >= 0) return;
+  checkpointWriter(recovery).update({ lgposCheckpoint: start.lgpos, attachments: start.attachments });
+}
+
+function checkpointWriter({ environment, stream, start }: Recovery) {
   const { checkpoint, header } = stream;
+  const previous = checkpoint.checkpoint;
   return createCheckpointWriter({
     fs: environment.fs,
     path: checkpoint.path,
     signLog: header.signLog,
     dbmsParam: header.dbmsParam,
-    previous: checkpoint.checkpoint,
+    previous:
+      previous === undefined || start === undefined
+        ? previous
+        : { ...previous, lgposCheckpoint: lowestLgpos(previous.lgposCheckpoint, [start.lgpos]) },
   });
 }
 

@@ -225,10 +225,10 @@ export class AttachedDatabase {
     if (this.pool !== undefined) this.headerFile.write();
   }
 
-  /** Writes all pages that may be written and makes them durable. */
+  /** Writes all pages that may be written, and makes these and all that were written before durable. */
   flush(): void {
-    if (this.pool === undefined) return;
-    if (this.pool.flush() > 0) this.#options.file?.sync();
+    this.pool?.flush();
+    this.#options.file?.sync();
   }
 
   /** The header of a database that is clean at `lgpos` (chapters 5.2.4 and 5.2.6). */

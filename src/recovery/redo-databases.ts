@@ -132,6 +132,8 @@ export class RedoDatabases {
       signLog,
       generationRedo: this.#options.lgpos.generation,
     });
+    // From here on a header that says "clean" would be a lie, whatever comes in between.
+    if (decision.isNewAttach && file !== undefined) headerFile.write();
   }
 
   #find(path: string): FoundDatabase {
