@@ -143,14 +143,14 @@ describe('a database that was attached again, rebuilt by a recovery that is kill
 
 describe('a database whose pages were written on the way', () => {
   it('has them durable before its header says that it is clean', async () => {
-    const { disk, instance, database } = createEngineLab({ log: { logFileKiB: 512 } });
+    const { disk, instance, database } = createEngineLab({ log: { logFileKiB: 1024 } });
     const second = instance.createDatabase(SECOND);
     const cursor = cursorOn(instance, second);
     const data = new Uint8Array(900);
     for (let n = 0; n < ROWS; n++) cursor.insert({ n, data });
     // Recovery makes room in its cache at the end of every log, and finds nothing to write at the detachment.
     const other = cursorOn(instance, database);
-    for (let n = 0; n < ROWS; n++) other.insert({ n, data });
+    for (let n = 0; n < 2 * ROWS; n++) other.insert({ n, data });
     instance.detachDatabase(second);
     instance.close();
     disk.unlink(SECOND);
