@@ -23,6 +23,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Verb>>> = {
   stat: async () => (await import('./esekit/stat.js')).statVerb,
   verify: async () => (await import('./esekit/verify.js')).verifyVerb,
   'drill run': async () => (await import('./esekit/drill.js')).drillVerb,
+  inject: async () => (await import('./esekit/inject.js')).injectVerb,
   tables: async () => (await import('./esekit/tables.js')).tablesVerb,
   export: async () => (await import('./esekit/export.js')).exportVerb,
   records: async () => (await import('./esekit/records.js')).recordsVerb,

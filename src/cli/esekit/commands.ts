@@ -103,6 +103,31 @@ export function databaseCommands<T>(parser: Argv<T>) {
         .option('journal', { type: 'string', describe: 'its journal', demandOption: true, requiresArg: true })
         .option('shared', SHARED),
     )
+    .command('inject [file]', 'damage a file on purpose, the same for the same seed', (command) =>
+      command
+        .positional('file', { type: 'string', describe: 'database, log, checkpoint or flush map' })
+        .option('fault', {
+          type: 'string',
+          describe: 'what to do to it; list = say what there is',
+          requiresArg: true,
+        })
+        .option('seed', { type: 'number', describe: 'chooses the victims (default: 1)', requiresArg: true })
+        .option('at', { type: 'string', describe: 'where faults of bytes go', requiresArg: true })
+        .option('table', { type: 'string', describe: 'table that is hit', requiresArg: true })
+        .option('index', { type: 'string', describe: 'secondary index that is hit', requiresArg: true })
+        .option('page', { type: 'number', describe: 'page that is hit', requiresArg: true })
+        .option('count', {
+          type: 'number',
+          describe: 'pages, rows or entries that are hit',
+          requiresArg: true,
+        })
+        .option('from', {
+          type: 'string',
+          describe: 'older copy of the database, for stale pages',
+          requiresArg: true,
+        })
+        .option('yes', { type: 'boolean', describe: 'really do it' }),
+    )
     .command('drill', 'practise a recovery', (command) =>
       command
         .command('run', 'create, load, kill, recover, verify', (run) =>
