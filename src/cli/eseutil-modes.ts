@@ -43,6 +43,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Mode>>> = {
   g: async () => (await import('./eseutil/integrity.js')).integrityMode,
   k: async () => (await import('./eseutil/checksum.js')).checksumMode,
   y: async () => (await import('./eseutil/copy.js')).copyMode,
+  p: async () => (await import('./eseutil/repair.js')).repairMode,
   r: async () => (await import('./eseutil/recover.js')).recoverMode,
 };
 

@@ -42,6 +42,11 @@ export const LONG_OPTIONS: readonly LongOptionSpec[] = [
   { name: 'undo-file', takes: 'value', modes: ['p'] },
   { name: 'no-undo', takes: 'nothing', modes: ['p'] },
   { name: 'keep-lost', takes: 'value', modes: ['p'] },
+  { name: 'force-header', takes: 'nothing', modes: ['p'] },
+  { name: 'lv', takes: 'value', value: /^(?:null|zero|truncate|drop-record)$/, modes: ['p'] },
+  { name: 'unique', takes: 'value', value: /^(?:demote|drop-older|fail)$/, modes: ['p'] },
+  { name: 'keep-orphans', takes: 'nothing', modes: ['p'] },
+  { name: 'strict', takes: 'nothing', modes: ['p'] },
 ];
 
 /** Options by name; `null` = given without a value. */

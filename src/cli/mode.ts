@@ -42,8 +42,8 @@ export interface ModeOutcome {
   readonly warning?: WarningReport;
   /** What was asked for was done, but something was lost by it (exit 4). */
   readonly lost?: boolean;
-  /** The error is the answer to a question: nothing was changed (exit 5). */
-  readonly declined?: boolean;
+  /** The error is the answer to a question, or nobody could be asked: nothing was changed (exit 5). */
+  readonly declined?: boolean | 'noTerminal';
   /** Ends with `Operation terminated unsuccessfully`: the input could not be read to its end. */
   readonly unsuccessful?: boolean;
 }

@@ -227,8 +227,9 @@ async function runToItsEnd(
 function endingOf(outcome: ModeOutcome): Ending {
   const { result, error, warning } = outcome;
   const unsuccessful = outcome.unsuccessful === true;
-  if (error !== undefined && outcome.declined === true) {
-    return { result, exit: EXIT.refused, error: { ...errorReport(error), name: 'Declined' }, unsuccessful };
+  if (error !== undefined && outcome.declined !== undefined && outcome.declined !== false) {
+    const name = outcome.declined === 'noTerminal' ? 'NoTerminal' : 'Declined';
+    return { result, exit: EXIT.refused, error: { ...errorReport(error), name }, unsuccessful };
   }
   if (error !== undefined) {
     const exit = unsuccessful ? EXIT.otherError : exitCodeOfError(error);
@@ -252,7 +253,8 @@ function printEnd(text: TextOutput, ending: Ending, elapsedMs: number): void {
   } else if (error !== undefined && error.code !== null) {
     text.line();
     // Who declined knows it; whoever reads the text looks for the name of the number.
-    const name = error.name === 'Declined' ? 'JET_errInvalidParameter' : error.name;
+    const isAnswer = error.name === 'Declined' || error.name === 'NoTerminal';
+    const name = isAnswer ? 'JET_errInvalidParameter' : error.name;
     text.line(errorLine(error.code, name, placedMessage(error), elapsedMs));
     text.line();
   } else if (warning !== undefined && warning.code !== null) {

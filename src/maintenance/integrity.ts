@@ -9,6 +9,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
+import type { KernelKind } from '../format/checksum-kernel.js';
 import { DATABASE_STATE, type DatabaseHeader, databaseStateName } from '../format/database-header.js';
 import { EseError } from '../format/ese-error.js';
 import type { Environment } from '../io/environment.js';
@@ -47,6 +48,8 @@ export interface IntegrityOptions extends JobOptions {
   readonly findingsMax?: number | undefined;
   /** Most pages that a thread takes at once; what is found does not depend on it. */
   readonly unitPages?: number | undefined;
+  /** The kernel that checks pages; what is found does not depend on it. Default: the one that suits the file. */
+  readonly kernel?: KernelKind | undefined;
 }
 
 /** What was seen of one table. */
@@ -97,7 +100,7 @@ export interface IntegrityOutline {
   readonly name: string;
   readonly objid: number;
   readonly hasLongValues: boolean;
-  readonly indexes: readonly { readonly name: string; readonly objid: number }[];
+  readonly indexes: readonly { readonly name: string; readonly objid: number; readonly entries: number }[];
 }
 
 const FINDINGS_MAX = 100_000;
@@ -187,7 +190,7 @@ function describeErrors({ findings, errors }: IntegrityReport, path: string): Es
 }
 
 function examineOptions(
-  { findingsMax, comparesIndexes, unitPages }: IntegrityOptions,
+  { findingsMax, comparesIndexes, unitPages, kernel }: IntegrityOptions,
   isShared: boolean,
   countsPages: boolean,
 ) {
@@ -197,6 +200,7 @@ function examineOptions(
     isShared,
     countsPages,
     unitPages,
+    kernel,
   };
 }
 
@@ -314,7 +318,7 @@ function conclude(
     headerSource: election.source,
     stateName: databaseStateName(header.state),
     fileBytes,
-    outline: collected === undefined ? [] : outlineOf(collected.body.plan),
+    outline: collected === undefined ? [] : outlineOf(collected),
   };
 }
 
@@ -350,17 +354,19 @@ function tableReports(
   });
 }
 
-function outlineOf({ tables, trees }: IntegrityPlan): IntegrityOutline[] {
+function outlineOf({ body, merged }: Collected): IntegrityOutline[] {
+  const { tables, trees } = body.plan;
   const treesOf = treesByTable(trees, tables.length);
   return tables.map(({ name, objid, indexes }, tableNumber) => {
-    const own = (treesOf[tableNumber] ?? []).flatMap((position) => trees[position] ?? []);
+    const own = treesOf[tableNumber] ?? [];
     return {
       name,
       objid,
-      hasLongValues: own.some((tree) => tree.kind === 'longValue'),
-      indexes: own.flatMap((tree) => {
-        const index = indexes[tree.indexNumber];
-        return index === undefined ? [] : [{ name: index.name, objid: index.objid }];
+      hasLongValues: own.some((position) => trees[position]?.kind === 'longValue'),
+      indexes: own.flatMap((position) => {
+        const index = indexes[trees[position]?.indexNumber ?? -1];
+        const entries = merged.nodes[position] ?? 0;
+        return index === undefined ? [] : [{ name: index.name, objid: index.objid, entries }];
       }),
     };
   });

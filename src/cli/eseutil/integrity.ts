@@ -1,13 +1,10 @@
 /** `/g`: integrity of a database (format specification, chapters 6.1.5, 6.2.8 and 11.4.2). */
 
-import { basename, extname } from 'node:path';
-import { readHeaderElection } from '../../engine/header-election.js';
 import { DATABASE_STATE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import { replaceFile } from '../../io/replace-file.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
 import { packageVersion, timeText } from '../classic-text.js';
-import type { CliHost } from '../host.js';
 import {
   forcedPageSize,
   hasSwitch,
@@ -18,7 +15,8 @@ import {
 } from '../mode.js';
 import { askOkCancel } from '../question.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
-import { meantPath, refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
+import { refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
+import { DIRTY_LINES, lookAtHeader, noteStreamingFile, reportPath, writeStatistics } from './check-output.js';
 
 export const integrityMode: Mode = {
   heading: 'INTEGRITY',
@@ -37,13 +35,15 @@ export const integrityMode: Mode = {
     refuseLocked(host, file, command.long.has('shared'), warn);
     const forced = forcedPageSize(command);
     if (forced === undefined) requireKind(host, file, 'database');
-    const { isDirty, pageSize } = lookAtHeader(host, file);
-    if (forced !== undefined && pageSize !== undefined && forced !== pageSize) {
-      throw new EseError('JET_errPageSizeMismatch', `the pages have ${pageSize} bytes, not ${forced}`, {
+    // A damaged header is left to the check.
+    const found = lookAtHeader(host, file);
+    if (forced !== undefined && found !== undefined && forced !== found.pageSize) {
+      throw new EseError('JET_errPageSizeMismatch', `the pages have ${found.pageSize} bytes, not ${forced}`, {
         file,
       });
     }
     say('Checking database integrity.');
+    const isDirty = found !== undefined && found.header.state !== DATABASE_STATE.cleanShutdown;
     if (isDirty && !goOnDirty(context)) {
       throw new EseError('JET_errDatabaseDirtyShutdown', 'the check was aborted', { file });
     }
@@ -71,7 +71,7 @@ async function check(context: ModeContext, file: string): Promise<ModeOutcome> {
   for (const finding of report.findings) context.event('finding', finding);
   noteWarnings(context, result, file);
   const path = await writeReport(context, result, host.now() - started);
-  if (hasSwitch(command, 'n')) writeStatistics(context, result);
+  if (hasSwitch(command, 'n')) writeStatistics(context, result, '.INTGINFO.TXT');
   say(verdict(result));
   if (report.warnings > 0 && !command.long.has('compat')) say(`${report.warnings} warnings, see ${path}`);
   say();
@@ -89,32 +89,6 @@ function verdict({ report }: IntegrityResult): string {
     ? `${corrupted}!`
     : `${corrupted}, the last full backup of this database was on ${timeText(report.lastFullBackup)}`;
 }
-
-function noteStreamingFile({ command, warn }: ModeContext): void {
-  if (!hasSwitch(command, 's', 'i')) return;
-  const message = 'streaming file options are ignored: database has no streaming file';
-  warn({ code: null, name: 'StreamingFileIgnored', message });
-}
-
-/** What has to be known before the check: state and page size. A damaged header is left to the check. */
-function lookAtHeader(host: CliHost, file: string): { isDirty: boolean; pageSize: number | undefined } {
-  const handle = host.fs.open(file, 'read');
-  try {
-    const { header, pageSize, source } = readHeaderElection(handle);
-    if (header === undefined || source === 'none') return { isDirty: false, pageSize: undefined };
-    return { isDirty: header.state !== DATABASE_STATE.cleanShutdown, pageSize };
-  } finally {
-    handle.close();
-  }
-}
-
-const DIRTY_LINES: readonly string[] = [
-  'The database is not up-to-date. The check may report corruption that',
-  'is none: changes that are still in the log files have not reached the',
-  'database.',
-  '',
-  "Run 'Recovery' first to bring the database up-to-date.",
-];
 
 /** Says what a dirty database means, and asks whether to abort. Returns false if so. */
 function goOnDirty(context: ModeContext): boolean {
@@ -134,14 +108,6 @@ function noteWarnings(context: ModeContext, result: IntegrityResult, file: strin
   if (result.report.dirty) note('DirtyDatabase', `the database is in the state ${result.stateName}`);
   const corrected = result.report.findings.find(({ code }) => code === 'PAGE_ECC_FIXED');
   if (corrected !== undefined) note('CorrectableChecksum', corrected.message, corrected.pgno);
-}
-
-/** Path of a report in the current directory, or where `/f` says. */
-function reportPath({ host, command }: ModeContext, extension: string): string {
-  const prefix = switchValue(command, 'f');
-  if (prefix !== undefined && prefix !== null) return `${meantPath(host, prefix)}${extension}`;
-  const name = basename(meantPath(host, command.positional ?? ''));
-  return `${name.slice(0, name.length - extname(name).length)}${extension}`;
 }
 
 async function writeReport(
@@ -164,18 +130,4 @@ async function writeReport(
   ];
   replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
   return path;
-}
-
-/** `/n`: a line for each table. */
-function writeStatistics(context: ModeContext, { report }: IntegrityResult): void {
-  const lines = ['name,objid,records,longValues,indexes,errors,warnings'];
-  for (const { name, objid, records, longValues, indexes, errors, warnings } of report.tables) {
-    lines.push([quoted(name), objid, records, longValues, indexes, errors, warnings].join(','));
-  }
-  const path = reportPath(context, '.INTGINFO.TXT');
-  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
-}
-
-function quoted(text: string): string {
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

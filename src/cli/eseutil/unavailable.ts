@@ -6,7 +6,6 @@ import type { ModeCommand } from '../slash-command.js';
 import { MissingArgument } from '../usage-error.js';
 
 const NAMES: Readonly<Record<string, readonly [heading: string | null, name: string]>> = {
-  p: ['REPAIR', '/p (repair)'],
   z: ['SECURE', '/z (secure)'],
   cm: [null, '/cm (restore environment)'],
   cc: [null, '/cc (hard recovery)'],

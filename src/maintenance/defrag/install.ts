@@ -64,6 +64,7 @@ export function waitingPath(source: string): string {
  * old database goes with it, or away: it says nothing about the new one.
  *
  * @param header both header copies that the database is to have in its place
+ * @param waiting where it waits, beside `source`
  * @throws EseError what the file system says; the old database is in its place then. Where even that fails,
  *   `JET_errFileAccessDenied` tells how to end the work by hand.
  */
@@ -74,8 +75,8 @@ export function installDatabase(
   backup: string | undefined,
   header: Uint8Array,
   onMove: OnMove,
+  waiting = waitingPath(source),
 ): void {
-  const waiting = waitingPath(source);
   try {
     // Copies between volumes take long: they are made while the old database is still in its place.
     if (isOneVolume(fs, temp, dirname(source))) rename(fs, temp, waiting);

@@ -1,0 +1,60 @@
+/** What `/g` and `/p` say alike of a database and of its check (format specification, chapters 6.2.8 and 6.2.9). */
+
+import { basename, extname } from 'node:path';
+import { readHeaderElection } from '../../engine/header-election.js';
+import type { DatabaseHeader } from '../../format/database-header.js';
+import { replaceFile } from '../../io/replace-file.js';
+import type { IntegrityResult } from '../../maintenance/integrity.js';
+import type { CliHost } from '../host.js';
+import { hasSwitch, type ModeContext, switchValue } from '../mode.js';
+import { meantPath } from '../typed-path.js';
+
+export function noteStreamingFile({ command, warn }: ModeContext): void {
+  if (!hasSwitch(command, 's', 'i')) return;
+  const message = 'streaming file options are ignored: database has no streaming file';
+  warn({ code: null, name: 'StreamingFileIgnored', message });
+}
+
+/** Header and page size of a database; undefined where both copies of the header are damaged. */
+export function lookAtHeader(
+  host: CliHost,
+  file: string,
+): { readonly header: DatabaseHeader; readonly pageSize: number } | undefined {
+  const handle = host.fs.open(file, 'read');
+  try {
+    const { header, pageSize, source } = readHeaderElection(handle);
+    return header === undefined || source === 'none' ? undefined : { header, pageSize };
+  } finally {
+    handle.close();
+  }
+}
+
+export const DIRTY_LINES: readonly string[] = [
+  'The database is not up-to-date. The check may report corruption that',
+  'is none: changes that are still in the log files have not reached the',
+  'database.',
+  '',
+  "Run 'Recovery' first to bring the database up-to-date.",
+];
+
+/** Path of a report in the current directory, or where `/f` says. */
+export function reportPath({ host, command }: ModeContext, extension: string): string {
+  const prefix = switchValue(command, 'f');
+  if (prefix !== undefined && prefix !== null) return `${meantPath(host, prefix)}${extension}`;
+  const name = basename(meantPath(host, command.positional ?? ''));
+  return `${name.slice(0, name.length - extname(name).length)}${extension}`;
+}
+
+/** `/n`: a line for each table. */
+export function writeStatistics(context: ModeContext, { report }: IntegrityResult, extension: string): void {
+  const lines = ['name,objid,records,longValues,indexes,errors,warnings'];
+  for (const { name, objid, records, longValues, indexes, errors, warnings } of report.tables) {
+    lines.push([quoted(name), objid, records, longValues, indexes, errors, warnings].join(','));
+  }
+  const path = reportPath(context, extension);
+  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+}
+
+function quoted(text: string): string {
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,354 @@
+/** `/p`: repair of a database (format specification, chapters 6.1.5, 6.2.9 and 11.4.2). */
+
+import { dirname } from 'node:path';
+import { DATABASE_STATE, type DatabaseHeader } from '../../format/database-header.js';
+import { EseError } from '../../format/ese-error.js';
+import { JET_ERRORS } from '../../format/jet-errors.js';
+import { parseLogFileName } from '../../io/log-file-names.js';
+import { replaceFile } from '../../io/replace-file.js';
+import type { IntegrityResult } from '../../maintenance/integrity.js';
+import type { RepairPhase, RepairResult } from '../../maintenance/repair/repair-report.js';
+import { signatureReport } from '../../maintenance/report-values.js';
+import { packageVersion, rangeText, signatureText } from '../classic-text.js';
+import type { CliHost } from '../host.js';
+import {
+  forcedPageSize,
+  hasSwitch,
+  type Mode,
+  type ModeContext,
+  type ModeOutcome,
+  switchValue,
+} from '../mode.js';
+import { NO_PROGRESS, type ProgressBar } from '../progress-bar.js';
+import { askOkCancel } from '../question.js';
+import { meantPath, meantTarget, refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
+import { DIRTY_LINES, lookAtHeader, noteStreamingFile, reportPath, writeStatistics } from './check-output.js';
+
+const WARNING: readonly string[] = [
+  'WARNING: Repair is for damaged databases only. It does not apply the changes',
+  'that are still in log files, and information may be lost.',
+  '',
+];
+
+const NOTE: readonly string[] = [
+  'Note:',
+  '  It is recommended that you immediately perform a full backup',
+  '  of this database. If you restore a backup made before the',
+  '  repair, the database will be rolled back to the state',
+  '  it was in at the time of that backup.',
+];
+
+const QUESTION = 'Do you wish to proceed? (OK/Cancel) ';
+const REPAIRED = 'JET_wrnDatabaseRepaired';
+/** The format of the database stays; other formats are not written. */
+const FORMAT_KEPT = 'usepersistedformat';
+
+export const repairMode: Mode = {
+  heading: 'REPAIR',
+  longRunning: true,
+  writes: () => true,
+  run: async (context) => {
+    const { host, command, say } = context;
+    const file = sourceFile(host, command.positional, 'source file');
+    const undo = command.long.get('undo');
+    if (undo != null) return putBack(context, file, meantPath(host, undo));
+    const temporary = switchValue(command, 't') ?? `TEMPREPAIR${host.pid}.EDB`;
+    say(`        Database: ${command.positional}`);
+    say(`  Temp. Database: ${temporary}`);
+    say();
+    refuseSameFile(host, file, temporary);
+    noteStreamingFile(context);
+    refuseOtherFormat(context);
+    if (forcedPageSize(command) === undefined && !command.long.has('force-header')) {
+      requireKind(host, file, 'database');
+    }
+    const header = lookAtHeader(host, file)?.header;
+    if (!command.long.has('yes') && !hasSwitch(command, 'o') && !hasSwitch(command, 'g')) {
+      for (const line of WARNING) say(line);
+      if (header !== undefined) sayDirty(context, file, header);
+      const refusal = askToGoOn(context);
+      if (refusal !== undefined) return refusal;
+    } else if (header !== undefined) {
+      sayDirty(context, file, header);
+    }
+    say('Checking database integrity.');
+    return run(context, file, meantTarget(host, temporary));
+  },
+};
+
+function refuseOtherFormat({ command }: ModeContext): void {
+  const version = switchValue(command, 'efv');
+  if (version == null || version.toLowerCase() === FORMAT_KEPT) return;
+  throw new EseError(
+    'JET_errFeatureNotAvailable',
+    'the database keeps its format; other engine format versions are not available in this version',
+  );
+}
+
+/** What is lost by repairing a database that recovery could bring up to date (chapter 6.4, R6). */
+function sayDirty({ host, say, warn }: ModeContext, file: string, header: DatabaseHeader): void {
+  if (header.state === DATABASE_STATE.cleanShutdown) return;
+  say();
+  for (const line of DIRTY_LINES) say(line);
+  const { genMinRequired: low, genMaxRequired: high } = header;
+  if (low > 0) say(`Log files ${rangeText({ low, high })} are required for that; repair does without them.`);
+  say();
+  const baseName = low > 0 ? baseNameOfLogs(host, file, low, high) : undefined;
+  if (baseName === undefined) return;
+  const folder = dirname(file);
+  warn({
+    code: null,
+    name: 'DirtyDatabase',
+    message: `the logs that recovery needs lie beside the database: run 'eseutil /r ${baseName} /l ${folder} /s ${folder} /d ${folder}' first, or their changes are lost`,
+    file,
+  });
+}
+
+/** Base name of a stream beside the database that has the first of the required logs. */
+function baseNameOfLogs(host: CliHost, file: string, low: number, high: number): string | undefined {
+  const names = host.fs.readdir(dirname(file));
+  for (const name of names) {
+    const baseName = name.slice(0, 3);
+    const log = parseLogFileName(name, baseName);
+    if (log?.role === 'archived' && log.generation === low) return baseName;
+    if (log?.role === 'current' && low === high) return baseName;
+  }
+  return undefined;
+}
+
+/** Asks whether to repair. Returns how the run ends if not. */
+function askToGoOn(context: ModeContext): ModeOutcome | undefined {
+  const answer = askOkCancel(context, QUESTION);
+  if (answer === true) return undefined;
+  const why =
+    answer === false ? 'declined' : 'nobody can be asked whether to repair: /o or --yes answers the question';
+  return {
+    result: null,
+    error: new EseError('JET_errInvalidParameter', why),
+    declined: answer === false ? true : 'noTerminal',
+  };
+}
+
+/** The bars of the phases, and the lines above them. */
+class Phases {
+  readonly #context: ModeContext;
+  #bar: ProgressBar = NO_PROGRESS;
+
+  constructor(context: ModeContext) {
+    this.#context = context;
+  }
+
+  begin(phase: RepairPhase): void {
+    const { say, progress } = this.#context;
+    this.#bar.complete();
+    if (phase === 'scan') say('Scanning the database.');
+    if (phase === 'repair') say('Repairing damaged tables.');
+    if (phase === 'verify') say('Checking the database.');
+    say();
+    this.#bar = progress('Scanning Status (% complete)');
+  }
+
+  readonly update = (done: number, total: number): void => this.#bar.update(done, total);
+
+  end(isDone: boolean): void {
+    if (isDone) this.#bar.complete();
+    else this.#bar.fail();
+    this.#bar = NO_PROGRESS;
+  }
+}
+
+async function run(context: ModeContext, file: string, temp: string): Promise<ModeOutcome> {
+  const { host, command } = context;
+  const { repair } = await import('../../maintenance/repair.js');
+  const { long } = command;
+  const target = (name: string): string | undefined => {
+    const typed = long.get(name);
+    return typed == null ? undefined : meantTarget(host, typed);
+  };
+  const output = target('out');
+  const phases = new Phases(context);
+  const started = host.now();
+  let refusal: ModeOutcome | undefined;
+  let check: IntegrityResult | undefined;
+  try {
+    const result = await repair(host.environment, file, {
+      temp,
+      output,
+      undoFile:
+        long.has('no-undo') || output !== undefined
+          ? undefined
+          : (target('undo-file') ?? undoPath(host, file)),
+      keepLost: target('keep-lost'),
+      forceHeader: long.has('force-header'),
+      longValues: choice(long.get('lv'), ['null', 'zero', 'truncate', 'drop-record']),
+      unique: choice(long.get('unique'), ['demote', 'drop-older', 'fail']),
+      keepOrphans: long.has('keep-orphans'),
+      strict: long.has('strict'),
+      skipSpaceCheck: long.has('no-space-check'),
+      findingsMax: context.jsonLimit,
+      pageSize: forcedPageSize(command),
+      workers: context.workers,
+      signal: context.signal,
+      onPhase: (phase) => phases.begin(phase),
+      onProgress: phases.update,
+      confirm: (found) => {
+        check = found;
+        if (!hasSwitch(command, 'g')) return true;
+        phases.end(found.error === undefined);
+        context.say('Integrity check completed.  Database is CORRUPTED!');
+        if (long.has('yes')) return true;
+        for (const line of WARNING) context.say(line);
+        refusal = askToGoOn(context);
+        return refusal === undefined;
+      },
+    });
+    phases.end(result.report.action !== 'declined');
+    return await conclude(context, result, refusal, host.now() - started);
+  } catch (error) {
+    phases.end(false);
+    if (context.signal.aborted) {
+      return { result: null, error: new EseError('JET_errInternalError', 'interrupted') };
+    }
+    if (error instanceof EseError && check !== undefined)
+      await writeReport(context, check, [], host.now() - started);
+    throw error;
+  }
+}
+
+function choice<T extends string>(value: string | null | undefined, choices: readonly T[]): T | undefined {
+  return choices.find((one) => one === value);
+}
+
+/** The undo file that nobody named: beside the database, under the first name that is free (chapter 6.4, R11). */
+function undoPath(host: CliHost, file: string): string {
+  const path = `${file}.repair-undo`;
+  for (let number = 0; ; number++) {
+    const candidate = number === 0 ? path : `${path}.${number}`;
+    if (host.probe(candidate) === null) return candidate;
+  }
+}
+
+async function conclude(
+  context: ModeContext,
+  result: RepairResult,
+  refusal: ModeOutcome | undefined,
+  elapsedMs: number,
+): Promise<ModeOutcome> {
+  const { command, say } = context;
+  const { report, check, lost } = result;
+  for (const finding of report.findings) context.event('finding', finding);
+  const path = await writeReport(context, check, endingOf(context, result), elapsedMs);
+  if (hasSwitch(command, 'n')) writeStatistics(context, check, '.REPAIR.TXT');
+  const { findings, ...rest } = report;
+  const json = { ...rest, report: path, findings };
+  if (report.action === 'declined') return { ...(refusal ?? {}), result: json };
+  sayOutcome(context, result);
+  for (const line of NOTE) say(line);
+  if (report.action === 'none') return { result: json };
+  const warning = { code: JET_ERRORS[REPAIRED].code, name: REPAIRED, message: JET_ERRORS[REPAIRED].text };
+  context.note(warning);
+  return { result: json, warning, lost };
+}
+
+function sayOutcome({ say, complain }: ModeContext, { report, catalogFrom }: RepairResult): void {
+  if (report.action === 'none') {
+    say('Integrity check successful.');
+    say();
+    return;
+  }
+  if (catalogFrom === 'shadow') say('Rebuilding MSysObjects from MSysObjectsShadow.');
+  if (catalogFrom === 'union') say('Rebuilding MSysObjects.');
+  for (const { name, records, longValues, indexes } of report.tables) {
+    const parts = [
+      [records.lost.known + records.lost.estimated, 'records lost'],
+      [records.dropped, 'records dropped'],
+      [records.unverified, 'records unverified'],
+      [longValues.nulled, 'long values lost'],
+    ] as const;
+    const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+    if (said.length > 0) say(`Table "${name}": ${records.kept} records kept, ${said.join(', ')}.`);
+    for (const index of indexes) {
+      if (index.action === 'marked') {
+        complain(`WARNING: index "${index.name}" of table "${name}" must be rebuilt on Windows`);
+      } else if (index.action === 'deleted') {
+        say(`Index "${index.name}" of table "${name}" was deleted.`);
+      }
+    }
+  }
+  say('Repair completed. Database corruption has been repaired!');
+  if (report.undoFile !== null) say(`What was changed is kept in ${report.undoFile} (--undo).`);
+  if (report.keptLost !== null) say(`What was lost is kept in ${report.keptLost}.`);
+  say();
+}
+
+/** The lines of the report behind those of the check (chapter 12.6.3). */
+function endingOf({ command }: ModeContext, { report, check, signatures }: RepairResult): string[] {
+  if (report.action === 'none') return ['', 'Integrity check successful.'];
+  if (report.action === 'declined') return ['', 'Integrity check completed.  Database is CORRUPTED!'];
+  const lastPgno = Math.max(0, Math.floor(check.fileBytes / report.pageSize) - 2);
+  const changed = signatures.map((signature) => [
+    `changing signature of ${command.positional ?? ''}`,
+    'new DB signature is:',
+    `Create time:${signatureText(signatureReport(signature))}`,
+  ]);
+  const [first = [], ...rest] = changed;
+  const scanning = `scanning the database from page 1 to page ${lastPgno}`;
+  const actions = report.findings.flatMap(({ code, object, pgno, action }) =>
+    action === undefined
+      ? []
+      : [`${[object, pgno === undefined ? code : `page ${pgno}`].filter(Boolean).join(', ')}: ${action}`],
+  );
+  return [
+    ...first,
+    scanning,
+    ...actions,
+    ...rest.flat(),
+    '',
+    'Repair completed. Database corruption has been repaired!',
+  ];
+}
+
+async function writeReport(
+  context: ModeContext,
+  check: IntegrityResult,
+  ending: readonly string[],
+  elapsedMs: number,
+): Promise<string> {
+  const { integrityText } = await import('../../maintenance/integrity-text.js');
+  const { defaultWorkers } = await import('../../workers/pool.js');
+  const path = reportPath(context, '.INTEG.RAW');
+  const lines = [
+    ...integrityText(check, {
+      operation: 'Repair',
+      database: context.command.positional ?? '',
+      version: `esekit version ${packageVersion()}`,
+      workers: context.workers ?? defaultWorkers(),
+      comparesIndexes: true,
+    }),
+    ...ending,
+    '',
+    '',
+    '',
+    `***** Eseutil completed in ${Math.floor(elapsedMs / 1000)} seconds`,
+    '',
+  ];
+  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+  return path;
+}
+
+/** `--undo`: the database as it was before a repair. */
+async function putBack(context: ModeContext, file: string, undo: string): Promise<ModeOutcome> {
+  const { undoRepair } = await import('../../maintenance/repair/undo-repair.js');
+  const { host, command, say } = context;
+  say(`        Database: ${command.positional}`);
+  say(`       Undo File: ${command.long.get('undo')}`);
+  say();
+  const { pagesRestored } = undoRepair(host.environment, file, undo);
+  say(
+    pagesRestored === 0
+      ? 'The database is already as it was before the repair.'
+      : `The database is as it was before the repair: ${pagesRestored} pages were put back.`,
+  );
+  say();
+  return { result: { action: 'undone', pagesRestored, undoFile: undo } };
+}

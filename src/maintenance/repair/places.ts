@@ -1,0 +1,61 @@
+import { basename, dirname } from 'node:path';
+import { FILE_TYPE } from '../../format/database-header.js';
+import { EseError } from '../../format/ese-error.js';
+import type { FileSystem } from '../../io/file-system.js';
+import { readHeaderOf } from '../file-kind.js';
+
+/** The files of a repair. */
+export interface RepairPlaces {
+  readonly source: string;
+  /** Where a new database is made. */
+  readonly temp: string;
+  /** Where it goes; undefined = to the place of the old one. */
+  readonly output: string | undefined;
+  readonly undoFile: string | undefined;
+  readonly keepLost: string | undefined;
+}
+
+/** Temporary names of the original, which may be overwritten (chapter 6.4, R10). */
+const TEMPORARY_NAME = /^TEMP.*\d+\.EDB$/i;
+
+/** Where a repaired database waits for its place: beside the old one. The name is ours. */
+export function waitingPath(target: string): string {
+  return `${target}.repaired`;
+}
+
+/**
+ * Refuses paths that name one file twice, and files that nobody allowed to replace.
+ *
+ * @throws EseError JET_errInvalidDatabase, JET_errFileAlreadyExists, and those of folders that are missing
+ */
+export function checkPlaces(
+  fs: FileSystem,
+  { source, temp, output, undoFile, keepLost }: RepairPlaces,
+): void {
+  const own = fs.stat(source).identity;
+  for (const path of [temp, output, undoFile, keepLost]) {
+    if (path === undefined) continue;
+    fs.stat(dirname(path));
+    if (fs.exists(path) && fs.stat(path).identity === own) {
+      throw new EseError('JET_errInvalidDatabase', 'it is the database that is to be repaired', {
+        file: path,
+      });
+    }
+  }
+  for (const path of [output, undoFile]) {
+    if (path !== undefined && fs.exists(path)) {
+      throw new EseError('JET_errFileAlreadyExists', undefined, { file: path });
+    }
+  }
+  if (fs.exists(temp) && !mayReplace(fs, temp)) {
+    throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
+  }
+}
+
+/** What lies at the temporary path is left from an interrupted run, or has the name of such a thing. */
+function mayReplace(fs: FileSystem, temp: string): boolean {
+  const found = fs.stat(temp);
+  if (found.isDirectory) return false;
+  if (TEMPORARY_NAME.test(basename(temp)) || found.size === 0) return true;
+  return readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase;
+}

@@ -1,0 +1,115 @@
+/** What a repair is asked for, and what it says (format specification, chapters 7.2, 7.5.2 and 11.4.2). */
+
+import type { Signature } from '../../format/signature.js';
+import type { LockRole } from '../../io/file-system.js';
+import type { JobOptions } from '../../workers/pool.js';
+import type { PageCensus } from '../integrity/conclude.js';
+import type { IntegrityResult } from '../integrity.js';
+import type { Finding, RangeReport, SignatureReport } from '../report-values.js';
+
+/** Parts of the work, each with a progress of its own. */
+export type RepairPhase = 'check' | 'scan' | 'repair' | 'verify';
+
+/** What becomes of a column whose long value is not whole (chapter 7.2.8). */
+export type LongValuePolicy = 'null' | 'zero' | 'truncate' | 'drop-record';
+/** What becomes of records that share a key of a unique index (chapter 7.2.9). */
+export type UniquePolicy = 'demote' | 'drop-older' | 'fail';
+
+export interface RepairOptions extends JobOptions {
+  /** The repaired database becomes a file of its own, and the old one stays. Default: it is repaired in its place. */
+  readonly output?: string | undefined;
+  /** Where the new database is made. Default: `TEMPREPAIR.EDB` beside the old one. */
+  readonly temp?: string | undefined;
+  /** Keeps each page that is changed as it was; see `undoRepair`. Default: nothing is kept. */
+  readonly undoFile?: string | undefined;
+  /** Folder for damaged pages and lost records. Default: they are not kept. */
+  readonly keepLost?: string | undefined;
+  /** Makes a header from what the pages say, if both copies are damaged. */
+  readonly forceHeader?: boolean;
+  /** Default: `null`. */
+  readonly longValues?: LongValuePolicy | undefined;
+  /** Default: `demote`. */
+  readonly unique?: UniquePolicy | undefined;
+  /** Long values that no record refers to are kept. */
+  readonly keepOrphans?: boolean;
+  /** Leaves out records that no checksum speaks for. */
+  readonly strict?: boolean;
+  /** Leave out the look at the free space of the volume. */
+  readonly skipSpaceCheck?: boolean;
+  /** Findings to list; all are counted. */
+  readonly findingsMax?: number | undefined;
+  /** The page size that the database must have, in bytes. */
+  readonly pageSize?: number | undefined;
+  /** Whom locks name. Default: `eseutil`. */
+  readonly role?: LockRole;
+  /** Asked when it is known what is wrong, before anything is written; `false` ends the run. */
+  readonly confirm?: ((check: IntegrityResult) => boolean) | undefined;
+  /** Told when a part of the work begins; `onProgress` counts anew then. */
+  readonly onPhase?: ((phase: RepairPhase) => void) | undefined;
+}
+
+export interface RepairedIndex {
+  readonly name: string;
+  /**
+   * `ok` = it was not touched; `kept` = its entries were copied; `rebuilt` = computed from the records; `marked` =
+   * Windows must make it anew; `deleted` = it is gone.
+   */
+  readonly action: 'kept' | 'ok' | 'rebuilt' | 'marked' | 'deleted';
+  readonly entries: number;
+}
+
+export interface RepairedTable {
+  readonly name: string;
+  readonly objid: number;
+  /** The catalog had lost it. */
+  readonly recovered: boolean;
+  readonly records: {
+    readonly kept: number;
+    readonly lost: { readonly known: number; readonly estimated: number };
+    readonly unverified: number;
+    readonly superseded: number;
+    readonly dropped: number;
+  };
+  readonly longValues: {
+    readonly kept: number;
+    readonly nulled: number;
+    readonly refCountFixed: number;
+    readonly orphaned: number;
+  };
+  readonly indexes: readonly RepairedIndex[];
+}
+
+/** The JSON form of a repair, without the path of its report file. */
+export interface RepairReport {
+  readonly action: 'none' | 'repaired' | 'declined';
+  readonly headerChanged: boolean;
+  readonly pageSize: number;
+  readonly bytes: number;
+  readonly stateBefore: string;
+  readonly stateAfter: string;
+  readonly requiredLogs: RangeReport;
+  readonly repairCount: number;
+  readonly signDbBefore: SignatureReport;
+  readonly signDbAfter: SignatureReport;
+  readonly output: string;
+  readonly undoFile: string | null;
+  readonly keptLost: string | null;
+  readonly pages: PageCensus;
+  readonly correctedPages: number;
+  readonly tables: readonly RepairedTable[];
+  readonly findings: readonly Finding[];
+  readonly findingsTruncated?: true;
+}
+
+/** What came of a repair. */
+export interface RepairResult {
+  readonly report: RepairReport;
+  /** The check of the database as it was. */
+  readonly check: IntegrityResult;
+  /** Something that the database held is lost. */
+  readonly lost: boolean;
+  /** The signatures that the database got in their order; the last one stayed. */
+  readonly signatures: readonly Signature[];
+  /** The catalog that was used in the place of a damaged one. */
+  readonly catalogFrom: 'primary' | 'shadow' | 'union' | undefined;
+}

@@ -1,0 +1,271 @@
+import { createHash, type Hash } from 'node:crypto';
+import { EseError } from '../../format/ese-error.js';
+import type { Environment } from '../../io/environment.js';
+import type { FileHandle } from '../../io/file-system.js';
+import { replaceFile } from '../../io/replace-file.js';
+
+/**
+ * The undo file of a repair: each page that it changes as it was before, and enough to tell whether a database is
+ * the one that the repair left (format specification, chapter 6.4, R11).
+ *
+ * | offset | |
+ * |---|---|
+ * | 0 | 16 bytes: magic |
+ * | 16 | u32 page size, u32 zero |
+ * | 24 | u64 size of the file before, u64 after, u64 number of records |
+ * | 48 | 32 bytes: SHA-256 of all pages that stay, in their order |
+ * | 80 | zero, to 128 |
+ * | 128 | records by place: u64 number of the page in the file from 0, SHA-256 of it as it is after, its bytes before |
+ * | end | 32 bytes: SHA-256 of all records, then of the 128 bytes at the start |
+ */
+
+const MAGIC = Buffer.from('esekit undo 0001', 'latin1');
+const HEAD_BYTES = 128;
+const HASH_BYTES = 32;
+const RECORD_HEAD_BYTES = 8 + HASH_BYTES;
+const AT_PAGE_SIZE = 16;
+const AT_SIZE_BEFORE = 24;
+const AT_SIZE_AFTER = 32;
+const AT_COUNT = 40;
+const AT_STAYING = 48;
+const WINDOW_BYTES = 1024 * 1024;
+
+/** Bytes that can be read: a file, or what a file is to become. */
+export type ReadableBytes = Pick<FileHandle, 'size' | 'readAt'>;
+
+/**
+ * Writes the undo file of a change from `before` to `after`, durably. Returns how many pages differ.
+ *
+ * @throws EseError JET_errFileAlreadyExists, and those of the file system; no file stays then
+ */
+export function writeUndoFile(
+  environment: Pick<Environment, 'fs' | 'random'>,
+  path: string,
+  before: ReadableBytes,
+  after: ReadableBytes,
+  pageSize: number,
+): number {
+  if (environment.fs.exists(path)) throw new EseError('JET_errFileAlreadyExists', undefined, { file: path });
+  let count = 0;
+  replaceFile(environment, path, (file) => {
+    count = writeRecords(file, before, after, pageSize);
+  });
+  return count;
+}
+
+function writeRecords(
+  file: FileHandle,
+  before: ReadableBytes,
+  after: ReadableBytes,
+  pageSize: number,
+): number {
+  const sizes = { before: before.size(), after: after.size() };
+  const staying = createHash('sha256');
+  const all = createHash('sha256');
+  const head = Buffer.alloc(HEAD_BYTES);
+  file.writeAt(head, 0);
+  let at = HEAD_BYTES;
+  let count = 0;
+  const record = Buffer.alloc(RECORD_HEAD_BYTES + pageSize);
+  for (const { index, old, own } of comparedPages(before, after, pageSize)) {
+    if (old.length === 0 || old.equals(own)) {
+      staying.update(own);
+      continue;
+    }
+    record.fill(0);
+    record.writeBigUInt64LE(BigInt(index), 0);
+    sha256(own).copy(record, 8);
+    old.copy(record, RECORD_HEAD_BYTES);
+    file.writeAt(record, at);
+    all.update(record);
+    at += record.length;
+    count++;
+  }
+  MAGIC.copy(head);
+  head.writeUInt32LE(pageSize, AT_PAGE_SIZE);
+  head.writeBigUInt64LE(BigInt(sizes.before), AT_SIZE_BEFORE);
+  head.writeBigUInt64LE(BigInt(sizes.after), AT_SIZE_AFTER);
+  head.writeBigUInt64LE(BigInt(count), AT_COUNT);
+  staying.digest().copy(head, AT_STAYING);
+  file.writeAt(head, 0);
+  file.writeAt(all.update(head).digest(), at);
+  return count;
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+interface ComparedPage {
+  readonly index: number;
+  /** Empty behind the end of either; valid until the next step. */
+  readonly old: Buffer;
+  readonly own: Buffer;
+}
+
+function* comparedPages(
+  before: ReadableBytes,
+  after: ReadableBytes,
+  pageSize: number,
+): Generator<ComparedPage, void, undefined> {
+  const size = Math.max(before.size(), after.size());
+  const windows = [Buffer.alloc(WINDOW_BYTES), Buffer.alloc(WINDOW_BYTES)] as const;
+  for (let offset = 0; offset < size; offset += WINDOW_BYTES) {
+    const lengths = [before.readAt(windows[0], offset), after.readAt(windows[1], offset)] as const;
+    for (let at = 0; at < Math.max(...lengths); at += pageSize) {
+      const piece = (i: 0 | 1): Buffer =>
+        windows[i].subarray(at, Math.max(at, Math.min(at + pageSize, lengths[i])));
+      yield { index: (offset + at) / pageSize, old: piece(0), own: piece(1) };
+    }
+  }
+}
+
+interface UndoFile {
+  readonly file: FileHandle;
+  readonly pageSize: number;
+  readonly sizeBefore: number;
+  readonly sizeAfter: number;
+  readonly count: number;
+  readonly staying: Buffer;
+}
+
+/**
+ * Puts a database back as it was before a repair, byte for byte; at every moment the name stands for the repaired
+ * database or for the old one. Returns how many pages were put back; 0 where the database is the old one already.
+ *
+ * @throws EseError JET_errFileInvalidType for a file that is no whole undo file, JET_errInvalidDatabase where the
+ *   database is not as the repair left it, and those of the file system
+ */
+export function applyUndoFile(
+  environment: Pick<Environment, 'fs' | 'random'>,
+  database: string,
+  path: string,
+): number {
+  const { fs } = environment;
+  const handle = fs.open(path, 'read');
+  try {
+    const undo = readUndoHead(handle);
+    const present = fs.open(database, 'read');
+    try {
+      if (isAsBefore(undo, present)) return 0;
+      checkBelongs(undo, present);
+      replaceFile(environment, database, (draft) => putBack(undo, present, draft));
+    } finally {
+      present.close();
+    }
+    return undo.count;
+  } finally {
+    handle.close();
+  }
+}
+
+function readUndoHead(file: FileHandle): UndoFile {
+  const head = Buffer.alloc(HEAD_BYTES);
+  const isRead = file.readAt(head, 0) === HEAD_BYTES;
+  const pageSize = head.readUInt32LE(AT_PAGE_SIZE);
+  const count = Number(head.readBigUInt64LE(AT_COUNT));
+  const size = HEAD_BYTES + count * (RECORD_HEAD_BYTES + pageSize) + HASH_BYTES;
+  const isWhole = isRead && head.subarray(0, MAGIC.length).equals(MAGIC) && file.size() === size;
+  if (!isWhole || !isSealed(file, head, size)) {
+    throw new EseError('JET_errFileInvalidType', 'this is no undo file of a repair, or not a whole one', {
+      file: file.path,
+    });
+  }
+  return {
+    file,
+    pageSize,
+    count,
+    sizeBefore: Number(head.readBigUInt64LE(AT_SIZE_BEFORE)),
+    sizeAfter: Number(head.readBigUInt64LE(AT_SIZE_AFTER)),
+    staying: Buffer.from(head.subarray(AT_STAYING, AT_STAYING + HASH_BYTES)),
+  };
+}
+
+function isSealed(file: FileHandle, head: Buffer, size: number): boolean {
+  const hash = createHash('sha256');
+  hashRange(file, HEAD_BYTES, size - HASH_BYTES, hash);
+  const seal = Buffer.alloc(HASH_BYTES);
+  file.readAt(seal, size - HASH_BYTES);
+  return hash.update(head).digest().equals(seal);
+}
+
+function hashRange(file: ReadableBytes, from: number, to: number, hash: Hash): void {
+  const window = Buffer.alloc(WINDOW_BYTES);
+  for (let at = from; at < to; ) {
+    const read = file.readAt(window.subarray(0, Math.min(WINDOW_BYTES, to - at)), at);
+    if (read === 0) return;
+    hash.update(window.subarray(0, read));
+    at += read;
+  }
+}
+
+interface UndoRecord {
+  readonly index: number;
+  readonly hashAfter: Buffer;
+  /** The page before, cut at the end of the file. */
+  readonly before: Buffer;
+}
+
+/** The records in their order; each is valid until the next. */
+function* records({ file, pageSize, count, sizeBefore }: UndoFile): Generator<UndoRecord, void, undefined> {
+  const record = Buffer.alloc(RECORD_HEAD_BYTES + pageSize);
+  for (let i = 0; i < count; i++) {
+    file.readAt(record, HEAD_BYTES + i * record.length);
+    const index = Number(record.readBigUInt64LE(0));
+    const length = Math.max(0, Math.min(pageSize, sizeBefore - index * pageSize));
+    yield {
+      index,
+      hashAfter: record.subarray(8, RECORD_HEAD_BYTES),
+      before: record.subarray(RECORD_HEAD_BYTES, RECORD_HEAD_BYTES + length),
+    };
+  }
+}
+
+function pageAt(file: ReadableBytes, index: number, pageSize: number, page: Buffer): Buffer {
+  return page.subarray(0, file.readAt(page, index * pageSize));
+}
+
+/** Whether the database was not changed at all: a repair that was killed before its first write. */
+function isAsBefore(undo: UndoFile, present: FileHandle): boolean {
+  if (present.size() !== undo.sizeBefore) return false;
+  const page = Buffer.alloc(undo.pageSize);
+  for (const { index, before } of records(undo)) {
+    if (!pageAt(present, index, undo.pageSize, page).equals(before)) return false;
+  }
+  return true;
+}
+
+/** Every page is as the repair left it; one that was killed may have left some as they were. */
+function checkBelongs(undo: UndoFile, present: FileHandle): void {
+  const { pageSize, sizeAfter } = undo;
+  const fault = new EseError(
+    'JET_errInvalidDatabase',
+    'the database is not as the repair left it: the undo file does not belong to it, or it was changed since',
+    { file: present.path },
+  );
+  if (present.size() !== sizeAfter) throw fault;
+  const staying = createHash('sha256');
+  const page = Buffer.alloc(pageSize);
+  let from = 0;
+  for (const { index, hashAfter, before } of records(undo)) {
+    hashRange(present, from, Math.min(index * pageSize, sizeAfter), staying);
+    from = (index + 1) * pageSize;
+    const own = pageAt(present, index, pageSize, page);
+    if (!sha256(own).equals(hashAfter) && !own.equals(before)) throw fault;
+  }
+  hashRange(present, from, sizeAfter, staying);
+  if (!staying.digest().equals(undo.staying)) throw fault;
+}
+
+function putBack(undo: UndoFile, present: FileHandle, draft: FileHandle): void {
+  const { pageSize, sizeBefore } = undo;
+  const window = Buffer.alloc(WINDOW_BYTES);
+  for (let at = 0; at < sizeBefore; ) {
+    const read = present.readAt(window.subarray(0, Math.min(WINDOW_BYTES, sizeBefore - at)), at);
+    if (read === 0) break;
+    draft.writeAt(window.subarray(0, read), at);
+    at += read;
+  }
+  for (const { index, before } of records(undo)) draft.writeAt(before, index * pageSize);
+  draft.truncate(sizeBefore);
+}

@@ -1,0 +1,32 @@
+import type { Environment } from '../../io/environment.js';
+import type { LockRole } from '../../io/file-system.js';
+import { removeTemporaries } from '../../io/replace-file.js';
+import { applyUndoFile } from './undo-file.js';
+
+/** What taking back a repair did. */
+export interface UndoResult {
+  /** Pages that were put back; 0 where the database was as before. */
+  readonly pagesRestored: number;
+}
+
+/**
+ * Takes back a repair: the database becomes what it was before, byte for byte (format specification, chapter 6.4,
+ * R11).
+ *
+ * @throws EseError JET_errFileInvalidType for a file that is no whole undo file, JET_errInvalidDatabase where the
+ *   database is not as the repair left it, and those of the file system; it stays as it is then
+ */
+export function undoRepair(
+  environment: Environment,
+  database: string,
+  undoFile: string,
+  role: LockRole = 'eseutil',
+): UndoResult {
+  const lock = environment.fs.lock(database, { role });
+  try {
+    removeTemporaries(environment.fs, database);
+    return { pagesRestored: applyUndoFile(environment, database, undoFile) };
+  } finally {
+    lock.release();
+  }
+}
