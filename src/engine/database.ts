@@ -97,6 +97,8 @@ export class Database implements SchemaHost {
   #isClosed = false;
   #hasUndoInfo = false;
   #isFlushMapDropped = false;
+  /** What the pool had written, and where the file ended, at the last sync. */
+  #synced = { pagesWritten: -1, lastPgno: -1 };
 
   constructor(options: OpenDatabaseOptions) {
     const { dbid, file, headerFile, transactions, cacheBytes, environment, path } = options;
@@ -416,9 +418,13 @@ export class Database implements SchemaHost {
     }
   }
 
-  /** Writes all changed pages and makes them durable. */
+  /** Writes all changed pages, and makes these and all that were written before durable. */
   flush(): void {
-    if (this.pool.flush() > 0) this.#file.sync();
+    this.pool.flush();
+    const { pagesWritten, lastPgno } = this.pool;
+    if (pagesWritten === this.#synced.pagesWritten && lastPgno === this.#synced.lastPgno) return;
+    this.#file.sync();
+    this.#synced = { pagesWritten, lastPgno };
   }
 
   /** The header of a database that is clean at a position of the log. */

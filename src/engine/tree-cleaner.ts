@@ -136,13 +136,10 @@ export class TreeCleaner {
     let size = 0;
     for (let line = 0; line < leaf.nodeCount; line++) {
       leaf.readNode(line, this.#node);
+      // A transaction still sees it, or may bring it back. Recovery may know nothing of that any more, when the page was
+      // written after the transaction ended, and would drop it on the way.
+      if ((this.#node.flags & NODE_FLAG.deleted) !== 0) return undefined;
       const key = leaf.key(this.#node);
-      if ((this.#node.flags & NODE_FLAG.deleted) !== 0) {
-        const data = tree.isUnique ? NO_BYTES : leaf.data(this.#node);
-        const version = versions.newest(dbid, tree.objid, key, data);
-        // Committed, and still seen by somebody: recovery would drop it, so it has to stay where it is.
-        if (version === undefined || version.trxCommit0 !== 0) return undefined;
-      }
       const prefix = right.prefixLengthFor(key);
       size += NODE_OVERHEAD + key.length + this.#node.dataLength - (prefix > 0 ? prefix - 2 : 0);
     }
