@@ -18,6 +18,8 @@ import {
  * Pages are given up only in {@link BufferPool.trim}, never under an operation that holds some.
  */
 export interface BufferPool extends PageSource {
+  /** The page, if it is in memory. */
+  peekPage(pgno: number): Page | undefined;
   /** A page of which the content is of no interest: it is not read. The caller builds it and marks it dirty. */
   createPage(pgno: number): Page;
   /** Whether it is known without reading that nothing was ever written where a page lies. */
@@ -136,6 +138,13 @@ class Pool implements BufferPool {
       return frame.page;
     }
     return this.#enter(this.#load(pgno, this.lastPgno, PGNO_MAX)).page;
+  }
+
+  peekPage(pgno: number): Page | undefined {
+    const frame = this.#find(pgno);
+    if (frame === undefined) return undefined;
+    frame.isUsed = true;
+    return frame.page;
   }
 
   createPage(pgno: number): Page {

@@ -39,6 +39,7 @@ import { newSignature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { FileHandle } from '../io/file-system.js';
 import { type LogDigits, type LogExtension, parseLogFileName } from '../io/log-file-names.js';
+import type { MutableLgpos } from './engine-log.js';
 import { createLogFiles, type LogFiles } from './log-files.js';
 
 /** Format 8.4000.5.16: every rule of writing is verified for it (chapter 4.3). */
@@ -256,10 +257,48 @@ export class LogWriter {
    *   JET_errLogWriteFail once a write or sync has failed
    */
   append(...records: readonly RecordBytes[]): Lgpos {
+    const [first] = records;
+    if (records.length === 1 && first !== undefined) {
+      const place = { generation: 0, isec: 0, ib: 0 };
+      const at = this.reserve(first.size, place);
+      if (at >= 0) {
+        this.#copyTo(at, first, 0, first.size);
+        return place;
+      }
+    }
     this.#makeRoom(records);
     const lgpos = this.lgposEnd;
     for (const record of records) this.#put(record);
     return lgpos;
+  }
+
+  /** The memory of {@link reserve}. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+  get view(): DataView {
+    return this.#view;
+  }
+
+  /**
+   * Room for a record of `size` bytes in the segment under way, as {@link EngineLog.reserve} says; -1 if the record
+   * would fill the segment, or has to wait for the next log.
+   *
+   * @throws EseError JET_errLogWriteFail once a write or sync has failed
+   */
+  reserve(size: number, lgpos: MutableLgpos): number {
+    this.#checkUsable();
+    const ib = this.#ib;
+    // The rules of the last segments of a log are those of `#makeRoom`.
+    if (ib === 0 || ib + size >= SEGMENT_BYTES || this.#isec >= this.#csecLGFile - 2) return -1;
+    lgpos.generation = this.#header.generation;
+    lgpos.isec = this.#endIsec;
+    lgpos.ib = this.#endIb;
+    const at = this.#at();
+    this.#ib = ib + size;
+    this.#endIsec = this.#isec;
+    this.#endIb = this.#ib;
+    return at;
   }
 
   /**
@@ -379,15 +418,19 @@ export class LogWriter {
 
   /** Copies bytes of a record that fit into the segment. */
   #copy(record: RecordBytes, from: number, count: number): void {
-    const to = this.#at();
+    this.#copyTo(this.#at(), record, from, count);
+    this.#ib += count;
+    if (this.#ib === SEGMENT_BYTES) this.#nextSegment();
+  }
+
+  #copyTo(to: number, record: RecordBytes, from: number, count: number): void {
     const start = record.offset + from;
     if (count < SHORT_COPY) {
-      for (let i = 0; i < count; i++) this.#bytes[to + i] = record.bytes[start + i] ?? 0;
+      const { bytes } = record;
+      for (let i = 0; i < count; i++) this.#bytes[to + i] = bytes[start + i] ?? 0;
     } else {
       this.#bytes.set(record.bytes.subarray(start, start + count), to);
     }
-    this.#ib += count;
-    if (this.#ib === SEGMENT_BYTES) this.#nextSegment();
   }
 
   /** Offset in the buffer of the next byte. */

@@ -1,6 +1,7 @@
 import { DBTIME_NIL } from '../format/dbtime.js';
 import type { Lgpos } from '../format/ese-error.js';
-import type { LogRecord } from '../format/log-record.js';
+import { insertRecordSize, writeInsertRecord } from '../format/insert-record.js';
+import { type LogRecord, logRecordView } from '../format/log-record.js';
 import type { LogRecordFields } from '../format/log-record-encoder.js';
 import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
 import type { LogRecordName } from '../format/log-record-type.js';
@@ -190,6 +191,23 @@ export class PageChanges {
     fields.cbPrefix = page.prefixLengthFor(key);
     fields.key = key;
     fields.data = data;
+    this.#carryOutInsert(fields);
+  }
+
+  /** {@link carryOut} of the most frequent record: it is written where it stays in the log, and applied from there. */
+  #carryOutInsert(fields: NodeFields): void {
+    const { log } = this.transactions;
+    const size = insertRecordSize(fields);
+    try {
+      const at = log.reserve(size, this.#lgpos);
+      if (at >= 0) {
+        writeInsertRecord(log.view, log.bytes, at, fields);
+        applyRecord(logRecordView(log.bytes, log.view, at, size), this.context);
+        return;
+      }
+    } catch (error) {
+      throw this.transactions.fail(error);
+    }
     this.carryOut('Insert', fields);
   }
 

@@ -244,6 +244,7 @@ export function treeOf(
     isUnique,
     isSpace: false,
     appendFree: Math.floor(((100 - percent) * pageSize) / 100),
+    recent: { pgno: 0 },
   };
 }
 

@@ -17,6 +17,14 @@ export interface Tree {
   readonly isSpace: boolean;
   /** Bytes of a leaf that appending leaves free, from the density of the catalog row. */
   readonly appendFree: number;
+  /** Where the last insert went, if that is remembered. */
+  readonly recent?: RecentLeaf;
+}
+
+/** A leaf that may have changed since, or gone to another tree. */
+export interface RecentLeaf {
+  /** 0 = none. */
+  pgno: number;
 }
 
 /** The page where a search of a tree begins. */
@@ -28,11 +36,15 @@ export function rootPageOf({ pgnoFdp, pgnoSpaceRoot }: Tree): number {
 export interface TreePages {
   readonly lastPgno: number;
   readPage(pgno: number): Page;
+  /** The page, if it is in memory. */
+  peekPage?(pgno: number): Page | undefined;
 }
 
 /** Levels of the deepest tree that is followed; a deeper one is a loop. */
 const DEPTH_MAX = 32;
 const NO_BYTES = new Uint8Array(0);
+/** What tells the leaves of a tree from pages that went to its space trees, or are free. */
+const LEAF_OF_TREE_MASK = PAGE_FLAG.leaf | PAGE_FLAG.empty | PAGE_FLAG.spaceTree;
 
 /** An internal page on the way to a leaf, and the line of the pointer that was followed. */
 export interface PathStep {
@@ -48,6 +60,8 @@ export class TreeSearch {
   readonly node: NodeView = createNodeView();
   readonly #pages: TreePages;
   readonly #path: { page: Page; line: number }[] = [];
+  /** What was searched, where the way to it was not gone. */
+  #shortcut: { readonly tree: Tree; readonly target: Uint8Array | undefined } | undefined;
   #leaf: Page | undefined;
   /** Line of the node with the bookmark, or where it would be inserted. */
   line = 0;
@@ -67,6 +81,11 @@ export class TreeSearch {
 
   /** Copy of the way from the root down, without the leaf. */
   path(): PathStep[] {
+    if (this.#shortcut !== undefined) {
+      const { tree, target } = this.#shortcut;
+      const leaf = this.#descend(tree, target);
+      if (leaf !== this.#leaf) throw new Error(`page ${this.leaf.pgno} is not where its nodes belong`);
+    }
     return this.#path.map(({ page, line }) => ({ page, line }));
   }
 
@@ -75,7 +94,50 @@ export class TreeSearch {
     const data = tree.isUnique ? NO_BYTES : bookmarkData;
     const page = this.#descend(tree, this.#concatenated(key, data));
     this.#leaf = page;
-    this.#findInLeaf(page, tree, key, data);
+    this.#setLine(page.findLine(key, tree.isUnique ? undefined : data));
+  }
+
+  /**
+   * {@link find} that looks at the leaf of the tree's last insert first: rows that come in order need no way down.
+   */
+  findNear(tree: Tree, key: Uint8Array, bookmarkData: Uint8Array): void {
+    const { recent } = tree;
+    if (recent === undefined) {
+      this.find(tree, key, bookmarkData);
+      return;
+    }
+    if (!this.#findInRecent(tree, recent, key, tree.isUnique ? undefined : bookmarkData)) {
+      this.find(tree, key, bookmarkData);
+      recent.pgno = this.leaf.pgno;
+    }
+  }
+
+  /** Looks for a bookmark on the leaf of the last insert; false if it may belong to another one. */
+  #findInRecent(tree: Tree, recent: RecentLeaf, key: Uint8Array, data: Uint8Array | undefined): boolean {
+    const page = this.#pages.peekPage?.(recent.pgno);
+    if (page === undefined) return false;
+    const count = page.nodeCount;
+    const isOfTree = page.objid === tree.objid && (page.flags & LEAF_OF_TREE_MASK) === PAGE_FLAG.leaf;
+    if (!isOfTree || count === 0) return false;
+    const order = page.compareBookmark(count - 1, key, data);
+    let found = count - 1;
+    if (order < 0) {
+      // Behind the last node of the last leaf, all the rest of the keys belong.
+      if (page.pgnoNext !== 0) return false;
+      found = ~count;
+    } else if (order > 0) {
+      if (page.compareBookmark(0, key, data) > 0) return false;
+      found = page.findLine(key, data);
+    }
+    this.#leaf = page;
+    this.#setLine(found);
+    this.#shortcut = { tree, target: this.#concatenated(key, data ?? NO_BYTES) };
+    return true;
+  }
+
+  #setLine(found: number): void {
+    this.isExact = found >= 0;
+    this.line = found >= 0 ? found : ~found;
   }
 
   /** Goes to the last line of the tree: behind its last node. */
@@ -99,9 +161,10 @@ export class TreeSearch {
   #descend(tree: Tree, target: Uint8Array | undefined): Page {
     const path = this.#path;
     path.length = 0;
+    this.#shortcut = undefined;
     let page = this.#treePage(tree, rootPageOf(tree));
     while ((page.flags & PAGE_FLAG.leaf) === 0) {
-      const line = target === undefined ? page.nodeCount - 1 : this.#childLine(page, target);
+      const line = target === undefined ? page.nodeCount - 1 : page.findChild(target);
       if (line < 0 || line >= page.nodeCount || path.length >= DEPTH_MAX) {
         throw new EseError('JET_errBadParentPageLink', 'a search finds no child page', { pgno: page.pgno });
       }
@@ -121,53 +184,6 @@ export class TreeSearch {
     }
     return page;
   }
-
-  /** First node of an internal page whose key is empty or greater than `target`. */
-  #childLine(page: Page, target: Uint8Array): number {
-    const { node } = this;
-    let low = 0;
-    let high = page.nodeCount;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      page.readNode(middle, node);
-      const isNull = node.prefixLength + node.suffixLength === 0;
-      if (isNull || page.compareKey(node, target) > 0) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  }
-
-  #findInLeaf(page: Page, tree: Tree, key: Uint8Array, data: Uint8Array): void {
-    const { node } = this;
-    let low = 0;
-    let high = page.nodeCount;
-    let isExact = false;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      page.readNode(middle, node);
-      let order = page.compareKey(node, key);
-      if (order === 0 && !tree.isUnique) order = compareData(page, node, data);
-      if (order < 0) low = middle + 1;
-      else {
-        high = middle;
-        if (order === 0) isExact = true;
-      }
-    }
-    this.line = low;
-    this.isExact = isExact;
-  }
-}
-
-/** Compares the data of a node with `data`, as bytes; the shorter is smaller when all its bytes agree. */
-export function compareData(page: Page, node: NodeView, data: Uint8Array): number {
-  const { bytes } = page;
-  const { dataOffset, dataLength } = node;
-  const common = Math.min(dataLength, data.length);
-  for (let i = 0; i < common; i++) {
-    const difference = (bytes[dataOffset + i] ?? 0) - (data[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return dataLength - data.length;
 }
 
 /** Whether a node is flag-deleted. */

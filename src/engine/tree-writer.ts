@@ -59,7 +59,7 @@ export class TreeWriter {
     this.#checkSizes(key, data);
     for (;;) {
       const { search } = this;
-      search.find(tree, key, data);
+      search.findNear(tree, key, data);
       const { leaf, line } = search;
       if (search.isExact) {
         if (this.#revive(session, tree, key, data, isVersioned)) return;

@@ -223,6 +223,7 @@ export function createLogRecordEncoder(): LogRecordEncoder {
   return {
     encode,
     clear: () => {
+      if (end === 0) return;
       bytes.fill(0, 0, end);
       end = 0;
     },

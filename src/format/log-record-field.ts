@@ -53,6 +53,8 @@ export interface LogField<V> {
   /** Name in the JSON form, where it differs from the field's own. */
   readonly jsonName?: string;
   readonly read: (record: RecordBytes) => V;
+  /** {@link read} as the getter of a record view, for numbers that are read for every record. */
+  readonly getter?: (this: RecordBytes) => V;
   /**
    * Puts the value into a record whose bytes are zero, or hold other fields of it. A field of variable length
    * finds its place by the fixed ones, which must be there already.
@@ -112,6 +114,9 @@ export function u8(at: number): LogField<number> {
     length: 1,
     isPlain: true,
     read: (r) => r.view.getUint8(r.offset + at),
+    getter(this: RecordBytes) {
+      return this.view.getUint8(this.offset + at);
+    },
     write: (r, value) => r.view.setUint8(r.offset + at, value),
   };
 }
@@ -123,6 +128,9 @@ export function u16(at: number): LogField<number> {
     length: 2,
     isPlain: true,
     read: (r) => r.view.getUint16(r.offset + at, true),
+    getter(this: RecordBytes) {
+      return this.view.getUint16(this.offset + at, true);
+    },
     write: (r, value) => r.view.setUint16(r.offset + at, value, true),
   };
 }
@@ -134,6 +142,9 @@ export function i16(at: number): LogField<number> {
     length: 2,
     isPlain: true,
     read: (r) => r.view.getInt16(r.offset + at, true),
+    getter(this: RecordBytes) {
+      return this.view.getInt16(this.offset + at, true);
+    },
     write: (r, value) => r.view.setInt16(r.offset + at, value, true),
   };
 }
@@ -145,6 +156,9 @@ export function u32(at: number): LogField<number> {
     length: 4,
     isPlain: true,
     read: (r) => r.view.getUint32(r.offset + at, true),
+    getter(this: RecordBytes) {
+      return this.view.getUint32(this.offset + at, true);
+    },
     write: (r, value) => r.view.setUint32(r.offset + at, value, true),
   };
 }
@@ -156,6 +170,9 @@ export function i32(at: number): LogField<number> {
     length: 4,
     isPlain: true,
     read: (r) => r.view.getInt32(r.offset + at, true),
+    getter(this: RecordBytes) {
+      return this.view.getInt32(this.offset + at, true);
+    },
     write: (r, value) => r.view.setInt32(r.offset + at, value, true),
   };
 }
@@ -167,6 +184,9 @@ export function dbtime(at: number): LogField<number> {
     at,
     length: 8,
     read: (r) => readDbtime(r.view, r.offset + at),
+    getter(this: RecordBytes) {
+      return readDbtime(this.view, this.offset + at);
+    },
     write: (r, value) => writeDbtime(r.view, r.offset + at, value),
   };
 }

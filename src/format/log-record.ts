@@ -71,11 +71,13 @@ function defineView(name: LogRecordName): RecordViewType {
   const lrtyp = LRTYP[name];
   const properties: PropertyDescriptorMap = { lrtyp: { value: lrtyp }, name: { value: name } };
   for (const [fieldName, field] of layoutFields(name)) {
-    const { read } = field;
+    const { read, getter } = field;
     properties[fieldName] = {
-      get(this: RecordBytes) {
-        return read(this);
-      },
+      get:
+        getter ??
+        function (this: RecordBytes) {
+          return read(this);
+        },
     };
     if ('start' in field) {
       const { start } = field as BytesField;

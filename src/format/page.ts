@@ -327,6 +327,118 @@ export class Page {
     return length - key.length;
   }
 
+  /**
+   * Where a bookmark belongs among the nodes: the first line whose key is not smaller than `key` (and whose data are
+   * not smaller than `data`, where keys are equal and data are given). If that node has another bookmark, or there is
+   * none, the complement of the line (`~line`, which is negative).
+   *
+   * @throws EseError JET_errNodeCorrupted
+   */
+  findLine(key: Uint8Array, data?: Uint8Array): number {
+    const shared = this.sharedWithPrefix(key);
+    let low = 0;
+    let high = this.nodeCount;
+    let isExact = false;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      let order = this.compareLine(middle, key, shared);
+      if (order === 0 && data !== undefined) order = this.compareLineData(middle, data);
+      if (order < 0) low = middle + 1;
+      else {
+        high = middle;
+        isExact ||= order === 0;
+      }
+    }
+    return isExact ? low : ~low;
+  }
+
+  /**
+   * The line of an internal page that leads to a key: the first whose own key is empty or greater; the number of
+   * nodes if there is none. Throws JET_errNodeCorrupted.
+   */
+  findChild(key: Uint8Array): number {
+    const shared = this.sharedWithPrefix(key);
+    let low = 0;
+    let high = this.nodeCount;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const order = this.compareLine(middle, key, shared);
+      // An empty key is smaller by just as much as the other is long.
+      if (order > 0 || (order === -key.length && this.isKeyEmpty(middle))) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** Compares the bookmark of node `line` with a key, and data if there are any: negative when the node's is smaller. */
+  compareBookmark(line: number, key: Uint8Array, data?: Uint8Array): number {
+    const order = this.compareLine(line, key, this.sharedWithPrefix(key));
+    return order === 0 && data !== undefined ? this.compareLineData(line, data) : order;
+  }
+
+  /** Number of bytes that a key has in common with the prefix key. */
+  private sharedWithPrefix(key: Uint8Array): number {
+    const limit = Math.min(this.tagSize(0), key.length);
+    const prefix = this.tagOffset(0);
+    const { bytes } = this;
+    let shared = 0;
+    while (shared < limit && bytes[prefix + shared] === key[shared]) shared++;
+    return shared;
+  }
+
+  /** {@link compareKey} of a node by its line, for a key that has `shared` bytes in common with the prefix key. */
+  private compareLine(line: number, key: Uint8Array, shared: number): number {
+    const { bytes, view, isLarge } = this;
+    const tag = this.tagPosition(line + this.reservedTags);
+    const word = view.getUint16(tag + 2, true);
+    let at = this.headerBytes + (word & this.tagMask);
+    const end = at + (view.getUint16(tag, true) & this.tagMask);
+    if (at + 2 > end || end > this.pageSize) this.readNode(line, ORDER_NODE);
+    let length = view.getUint16(at, true);
+    const flags = (isLarge ? length : word) >> NODE_FLAGS_SHIFT;
+    length &= LENGTH_MASK;
+    let same = 0;
+    if ((flags & NODE_FLAG.compressed) !== 0) {
+      const prefixLength = length;
+      if (at + 4 > end || prefixLength > this.tagSize(0)) this.readNode(line, ORDER_NODE);
+      if (shared < prefixLength) {
+        return shared === key.length ? 1 : (bytes[this.tagOffset(0) + shared] ?? 0) - (key[shared] ?? 0);
+      }
+      same = prefixLength;
+      at += 2;
+      length = view.getUint16(at, true) & LENGTH_MASK;
+    }
+    at += 2;
+    if (at + length > end) this.readNode(line, ORDER_NODE);
+    const from = at - same;
+    const total = same + length;
+    const limit = Math.min(total, key.length);
+    for (let i = same; i < limit; i++) {
+      const difference = (bytes[from + i] ?? 0) - (key[i] ?? 0);
+      if (difference !== 0) return difference;
+    }
+    return total - key.length;
+  }
+
+  /** Whether a node has no key at all: the last pointer at the right edge of a tree. */
+  private isKeyEmpty(line: number): boolean {
+    this.readNode(line, ORDER_NODE);
+    return ORDER_NODE.prefixLength + ORDER_NODE.suffixLength === 0;
+  }
+
+  /** Compares the data of a node with `data`, as bytes; the shorter is smaller when all its bytes agree. */
+  private compareLineData(line: number, data: Uint8Array): number {
+    this.readNode(line, ORDER_NODE);
+    const { bytes } = this;
+    const { dataOffset, dataLength } = ORDER_NODE;
+    const common = Math.min(dataLength, data.length);
+    for (let i = 0; i < common; i++) {
+      const difference = (bytes[dataOffset + i] ?? 0) - (data[i] ?? 0);
+      if (difference !== 0) return difference;
+    }
+    return dataLength - data.length;
+  }
+
   /** Child page number in a node of an internal page. Throws `JET_errNodeCorrupted`. */
   childPgno(node: NodeView): number {
     if (node.dataLength !== 4) {
@@ -486,7 +598,7 @@ export class Page {
 
   /** Length of the prefix with which `key` is stored on this page: 0, or more than 2 (chapter 12.1.4). */
   prefixLengthFor(key: Uint8Array): number {
-    return this.isRoot ? 0 : prefixLengthAgainst(key, key.length, this.externalHeader);
+    return this.prefixLengthOf(key, key.length);
   }
 
   /** Inserts a node by its whole key, compressed against the page's prefix as the engine does it. */
@@ -645,6 +757,9 @@ export class Page {
     this.cbFree = this.dataAreaBytes - TAG_BYTES * reserved;
   }
 }
+
+/** The node that is compared. */
+const ORDER_NODE = createNodeView();
 
 /** Room for the longest key that lengths on a page can state. */
 const KEY_SCRATCH = new Uint8Array(2 * (LENGTH_MASK + 1));

@@ -36,6 +36,8 @@ export interface RedoPages {
    * JET_errFileIOBeyondEOF behind the end of the file. Valid until the record is done.
    */
   readPage(pgno: number): Page;
+  /** The page, if it is in memory. */
+  peekPage?(pgno: number): Page | undefined;
   /** Whether it is known without reading that nothing was ever written where a page lies. */
   isBlank(pgno: number): boolean;
   /** A page to be built from nothing; what it holds now is meaningless. */

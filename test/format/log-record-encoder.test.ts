@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint } from '../../src/format/checkpoint.js';
 import type { DbmsParam } from '../../src/format/dbms-param.js';
+import { insertRecordSize, writeInsertRecord } from '../../src/format/insert-record.js';
 import { decodeLogHeader, encodeLogHeader, LOG_HEADER_BYTES } from '../../src/format/log-header.js';
 import { decodeLogRecord } from '../../src/format/log-record.js';
 import { createLogRecordEncoder, type LogRecordFields } from '../../src/format/log-record-encoder.js';
@@ -319,5 +320,44 @@ describe('a log record', () => {
         .bytes.subarray(1, 300)
         .every((byte) => byte === 0),
     ).toBe(true);
+  });
+});
+
+describe('Insert records written in place', () => {
+  it('are the bytes that the encoder of all records makes', () => {
+    const random = seededRandom(14);
+    const encoder = createLogRecordEncoder();
+    for (let round = 0; round < 200; round++) {
+      const key = new Uint8Array(1 + randomBelow(random, 60));
+      const data = new Uint8Array(1 + randomBelow(random, 300));
+      randomFill(random, key);
+      randomFill(random, data);
+      const fields = {
+        procid: randomBelow(random, 0x10000),
+        dbid: randomBelow(random, 0x100),
+        pgno: random.uint32(),
+        dbtime: random.uint32() * 0x1000 + randomBelow(random, 0x1000),
+        dbtimeBefore: round % 2 === 0 ? -1 : random.uint32() * 0x1000,
+        trxBegin0: random.uint32(),
+        level: randomBelow(random, 0x100),
+        iline: randomBelow(random, 0x10000),
+        pageFlags: randomBelow(random, 0x100),
+        rceid: random.uint32(),
+        pgnoFDP: random.uint32(),
+        objidFDP: random.uint32(),
+        cbPrefix: randomBelow(random, key.length),
+        key,
+        data,
+      };
+      encoder.clear();
+      const expected = encoder.encode('Insert', fields);
+      const bytes = new Uint8Array(512);
+      const at = randomBelow(random, 64);
+      expect(insertRecordSize(fields)).toBe(expected.size);
+      writeInsertRecord(new DataView(bytes.buffer), bytes, at, fields);
+      expect(bytes.slice(at, at + expected.size)).toEqual(
+        expected.bytes.slice(expected.offset, expected.offset + expected.size),
+      );
+    }
   });
 });
