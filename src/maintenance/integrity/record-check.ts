@@ -39,6 +39,8 @@ export interface RecordListener {
   reference(lid: Readonly<Lid>, pgno: number, node: number): void;
   /** A sound record with its primary key. */
   record(values: RecordValues, key: KeyBuffer, pgno: number, node: number): void;
+  /** A column that the catalog does not know; without this, a record that has one cannot be read. */
+  unknownColumn?(id: number): void;
 }
 
 export interface RecordChecker {
@@ -53,7 +55,7 @@ interface KnownIds {
   readonly tagged: number;
 }
 
-function knownIds(columns: readonly ColumnDefinition[]): KnownIds {
+export function knownIds(columns: readonly ColumnDefinition[]): KnownIds {
   const highest = (isIt: (id: number) => boolean, none: number): number =>
     columns.reduce((most, { columnId }) => (isIt(columnId) ? Math.max(most, columnId) : most), none);
   return {
@@ -96,12 +98,16 @@ export function createRecordChecker(
     for (let i = 0; i < length && isKeyEqual; i++) if (built[i] !== key.bytes[i]) isKeyEqual = false;
   };
 
+  const reportUnknown = (id: number, kind: string): void => {
+    if (listener.unknownColumn === undefined) throw corrupt(`${kind} column ${id} is unknown`);
+    listener.unknownColumn(id);
+  };
   const checkIds = (page: Page, node: NodeView): void => {
-    if (values.fidFixedLast > known.fixed) throw corrupt(`fixed column ${values.fidFixedLast} is unknown`);
-    if (values.fidVarLast > known.variable) throw corrupt(`variable column ${values.fidVarLast} is unknown`);
+    if (values.fidFixedLast > known.fixed) reportUnknown(values.fidFixedLast, 'fixed');
+    if (values.fidVarLast > known.variable) reportUnknown(values.fidVarLast, 'variable');
     if (values.unknownCount === 0) return;
     const last = lastTaggedId(page, node, values.taggedCount);
-    if (last > known.tagged) throw corrupt(`tagged column ${last} is unknown`);
+    if (last > known.tagged) reportUnknown(last, 'tagged');
   };
 
   const checkValues = (pgno: number, line: number): void => {

@@ -2,122 +2,400 @@
  * The live nodes of a damaged tree, in key order, each exactly once (format specification, chapters 7.2.5 to 7.2.7).
  */
 
-import type { TreeRoot } from '../../engine/tree-reader.js';
-import { EseError } from '../../format/ese-error.js';
-import type { NodeView, Page } from '../../format/page.js';
-import type { TableDefinition } from '../../format/table-definition.js';
+import { compareKeys } from '../../format/key.js';
+import { createNodeView, NODE_FLAG, type NodeView, type Page } from '../../format/page.js';
 import type { Steps } from '../defrag/copy-trees.js';
+import {
+  compareKeyBuffers,
+  compareToBytes,
+  createKeyBuffer,
+  type KeyBuffer,
+} from '../integrity/key-buffer.js';
+import {
+  type DroppedNode,
+  type LostRange,
+  type SalvageCounts,
+  type SalvagedNode,
+  type SalvageTree,
+  TRUST,
+  type Trust,
+} from './salvage-node.js';
+import { readSortKey, withTags } from './salvage-page.js';
 import type { SalvageSource } from './salvage-source.js';
-
-/** How sure it is that a node is what was once stored. */
-export const TRUST = {
-  /** The checksum of its page is right. */
-  intact: 0,
-  /** The checksum of its page is wrong, but those of the quarters that it lies in are right. */
-  quarter: 1,
-  /** Its page is damaged, and no checksum speaks for it: it passed all other checks. */
-  unverified: 2,
-} as const;
-
-export type Trust = (typeof TRUST)[keyof typeof TRUST];
-
-/** A node that was salvaged. One object serves for all nodes: its bytes are valid during the call only. */
-export interface SalvagedNode {
-  /** The whole key: `key[0 .. keyLength)`. */
-  readonly key: Uint8Array;
-  readonly keyLength: number;
-  /** The data: `bytes[dataOffset .. dataOffset + dataLength)`. */
-  readonly bytes: Uint8Array;
-  readonly dataOffset: number;
-  readonly dataLength: number;
-  readonly trust: Trust;
-  readonly pgno: number;
-  readonly line: number;
-}
+import { type Claim, type SalvageLeaf, surveyTree, type TreeSurvey } from './salvage-walk.js';
 
 /**
- * Says what is wrong with a node, `undefined` for a good one. For nodes of damaged pages this is all the evidence
- * there is; `isStrong` of the judge tells whether it includes a key that was computed anew.
- */
-export interface NodeJudge {
-  judge(page: Page, line: number, node: NodeView, key: Uint8Array, keyLength: number): string | undefined;
-  readonly isStrong: boolean;
-}
-
-/** A tree to be salvaged. */
-export interface SalvageTree extends TreeRoot {
-  readonly kind: 'table' | 'longValue' | 'index';
-  /** Keys are unique; else nodes are told apart by key and data. */
-  readonly isUnique: boolean;
-  readonly judge: NodeJudge;
-  /** Nodes that are only `TRUST.unverified` are left out, and listed. */
-  readonly isStrict?: boolean;
-}
-
-/** A node that is not in the result. */
-export interface DroppedNode {
-  readonly pgno: number;
-  readonly line: number;
-  /** Empty where it could not be told. */
-  readonly key: Uint8Array;
-  readonly data: Uint8Array;
-  readonly reason: string;
-  readonly why: 'record' | 'duplicate' | 'bounds' | 'node' | 'strict';
-}
-
-/** A range of keys in which nodes may be missing: `lower` <= key < `upper`; `undefined` = open. */
-export interface LostRange {
-  readonly lower: Uint8Array | undefined;
-  readonly upper: Uint8Array | undefined;
-  /** The page that is lost, where it is known; else 0. */
-  readonly pgno: number;
-  readonly reason: string;
-  /** Nodes that lay there, estimated by the other leaves. */
-  readonly estimate: number;
-}
-
-/** What was found. `good + unverified = written + superseded + dropped.length` (chapter 7.5.2). */
-export interface SalvageCounts {
-  /** Nodes that the visitor was given. */
-  readonly written: number;
-  /** Live nodes on intact pages, and in good quarters of damaged ones. */
-  readonly good: number;
-  /** Live nodes that were read from damaged pages without a checksum that speaks for them. */
-  readonly unverified: number;
-  /** Nodes of which a newer image exists, or which newer pages say are gone. */
-  readonly superseded: number;
-  readonly dropped: readonly DroppedNode[];
-  readonly lost: readonly LostRange[];
-  /** Leaf pages that gave nodes. */
-  readonly leafPages: number;
-  /** Pages that were freed, or are older images: nothing of them is in the result. */
-  readonly candidates: readonly number[];
-}
-
-/**
- * Calls `visit` for each live node of a tree, in key order, each key once. A step is one leaf that was read.
+ * Calls `visit` for each live node of a tree, in key order, each key once. A step is one page that was read.
  *
  * Leaves that the tree reaches through sound parents come first; others of the same objid fill the ranges whose
- * parents are lost. Pages that are free are never used.
+ * parents are lost, and pages that are newer than the parents add what these do not know. Pages that are free are
+ * never used.
  */
 export function* salvageNodes(
-  _source: SalvageSource,
-  _tree: SalvageTree,
-  _visit: (node: SalvagedNode) => void,
+  source: SalvageSource,
+  tree: SalvageTree,
+  visit: (node: SalvagedNode) => void,
 ): Steps<SalvageCounts> {
-  yield;
-  throw new EseError('JET_errInternalError', 'not yet');
+  const survey = yield* surveyTree(source, tree);
+  const merge = new LeafMerge(source, tree, survey, visit);
+  return yield* merge.run();
 }
 
-/** A judge of the records of a table: structure, known columns, primary key where it can be computed. */
-export function createRecordJudge(_table: TableDefinition, _pageSize: number): NodeJudge {
-  throw new EseError('JET_errInternalError', 'not yet');
+/** A position in a leaf, by the order of its keys. */
+interface LeafCursor {
+  readonly leaf: SalvageLeaf;
+  readonly page: Page;
+  readonly node: NodeView;
+  /** Sort key of the node at the position. */
+  readonly key: KeyBuffer;
+  /** Length of its key alone. */
+  keyLength: number;
+  position: number;
+  line: number;
+  trust: Trust;
 }
 
-/** A judge of roots and chunks of long values. */
-export function createLongValueJudge(_pageSize: number, _lvChunkMax: number | undefined): NodeJudge {
-  throw new EseError('JET_errInternalError', 'not yet');
+/** Merges the leaves of a tree. */
+class LeafMerge {
+  readonly #source: SalvageSource;
+  readonly #tree: SalvageTree;
+  readonly #survey: TreeSurvey;
+  readonly #visit: (node: SalvagedNode) => void;
+  readonly #dropped: DroppedNode[];
+  /** The leaves that the merge is in. */
+  #active: LeafCursor[] = [];
+  /** Cursors that may be used again. */
+  readonly #idle: { node: NodeView; key: KeyBuffer }[] = [];
+  readonly #out: { -readonly [K in keyof SalvagedNode]: SalvagedNode[K] } = {
+    key: new Uint8Array(0),
+    keyLength: 0,
+    bytes: new Uint8Array(0),
+    dataOffset: 0,
+    dataLength: 0,
+    trust: TRUST.intact,
+    pgno: 0,
+    line: 0,
+  };
+  #written = 0;
+  #good = 0;
+  #unverified = 0;
+  #superseded = 0;
+
+  constructor(
+    source: SalvageSource,
+    tree: SalvageTree,
+    survey: TreeSurvey,
+    visit: (node: SalvagedNode) => void,
+  ) {
+    this.#source = source;
+    this.#tree = tree;
+    this.#survey = survey;
+    this.#visit = visit;
+    this.#dropped = [...survey.dropped];
+    for (const { why } of survey.dropped) if (why !== 'duplicate') this.#unverified++;
+  }
+
+  *run(): Steps<SalvageCounts> {
+    const { leaves } = this.#survey;
+    let next = 0;
+    while (next < leaves.length || this.#active.length > 0) {
+      // A leaf takes part from its first key on.
+      let leaf = leaves[next];
+      while (leaf !== undefined && this.#isDue(leaf)) {
+        this.#open(leaf);
+        next++;
+        leaf = leaves[next];
+        yield;
+      }
+      const only = this.#active.length === 1 ? this.#active[0] : undefined;
+      if (only !== undefined && (leaf === undefined || isBehind(leaf, only.leaf))) this.#takeAll(only);
+      else this.#takeNext();
+    }
+    return {
+      written: this.#written,
+      good: this.#good,
+      unverified: this.#unverified,
+      superseded: this.#superseded,
+      dropped: this.#dropped,
+      lost: lostRanges(this.#survey),
+      leafPages: leaves.length,
+      candidates: this.#survey.candidates,
+    };
+  }
+
+  /** Whether a leaf begins at or before the smallest key of those that take part. */
+  #isDue({ first }: SalvageLeaf): boolean {
+    if (first === undefined) return true;
+    return this.#active.every(({ key }) => compareToBytes(key, first) >= 0);
+  }
+
+  #open(leaf: SalvageLeaf): void {
+    const { page } = this.#source.read(leaf.pgno);
+    const parts = this.#idle.pop() ?? { node: createNodeView(), key: createKeyBuffer() };
+    const cursor: LeafCursor = {
+      leaf,
+      page: leaf.isIntact ? page : withTags(page),
+      ...parts,
+      keyLength: 0,
+      position: -1,
+      line: 0,
+      trust: TRUST.intact,
+    };
+    this.#active.push(cursor);
+    this.#advance(cursor);
+  }
+
+  /** Moves to the next node; at the end the leaf leaves the merge. */
+  #advance(cursor: LeafCursor): boolean {
+    const { leaf, page, node } = cursor;
+    cursor.position++;
+    if (cursor.position >= leaf.nodes) {
+      this.#active = this.#active.filter((one) => one !== cursor);
+      this.#idle.push({ node, key: cursor.key });
+      return false;
+    }
+    cursor.line = leaf.lines === undefined ? cursor.position : (leaf.lines[cursor.position] as number);
+    cursor.trust = leaf.trusts === undefined ? TRUST.intact : (leaf.trusts[cursor.position] as Trust);
+    page.readNode(cursor.line, node);
+    cursor.keyLength = readSortKey(page, node, this.#tree.isUnique, cursor.key);
+    return true;
+  }
+
+  /** Takes all nodes of a leaf that no other overlaps. */
+  #takeAll(cursor: LeafCursor): void {
+    const { lines } = cursor.leaf;
+    const last = createLastKey();
+    do {
+      // Only where the nodes had to be put in order can two have the same key.
+      if (lines !== undefined && last.isSame(cursor.key)) this.#drop(cursor, 'duplicate', SAME_KEY);
+      else if (this.#take(cursor) && lines !== undefined) last.keep(cursor.key);
+    } while (this.#advance(cursor));
+  }
+
+  /** Takes the node with the smallest key; of several images the best. */
+  #takeNext(): void {
+    let least: LeafCursor | undefined;
+    for (const cursor of this.#active) {
+      if (least === undefined || compareKeyBuffers(cursor.key, least.key) < 0) least = cursor;
+    }
+    if (least === undefined) return;
+    const { key } = least;
+    const holders = this.#active.filter((cursor) => compareKeyBuffers(cursor.key, key) === 0).sort(byWorth);
+    const best = holders[0] ?? least;
+    const isGone = this.#active.some(
+      (other) => !holders.includes(other) && byWorth(other, best) < 0 && this.#covers(other, key),
+    );
+    let isTaken = isGone;
+    for (const cursor of holders) {
+      if (isTaken) this.#supersede(cursor);
+      else isTaken = this.#take(cursor);
+    }
+    // Other nodes of the same leaf with that key come next: they are duplicates.
+    for (const cursor of holders) this.#advancePastSame(cursor);
+  }
+
+  #advancePastSame(cursor: LeafCursor): void {
+    if (cursor.leaf.lines === undefined) {
+      this.#advance(cursor);
+      return;
+    }
+    const last = createLastKey();
+    last.keep(cursor.key);
+    while (this.#advance(cursor) && last.isSame(cursor.key)) this.#drop(cursor, 'duplicate', SAME_KEY);
+  }
+
+  /**
+   * Whether a leaf would hold the key if it were there: it is in order, its nodes lie around the key, and its
+   * parents, if it has any, agree.
+   */
+  #covers({ leaf, position }: LeafCursor, key: KeyBuffer): boolean {
+    const { claims, claimAt } = this.#survey;
+    if (!leaf.isIntact || leaf.lines !== undefined || position === 0) return false;
+    return leaf.claim < 0 || claims[claimAt(key)]?.leaf === leaf;
+  }
+
+  /** Gives a node to the visitor. Returns false if the node is no good. */
+  #take(cursor: LeafCursor): boolean {
+    const { leaf, page, node, key, keyLength, line, trust } = cursor;
+    if ((node.flags & NODE_FLAG.deleted) !== 0) return true;
+    if (!leaf.isLive && !this.#isOpenAt(key)) {
+      this.#supersede(cursor);
+      return true;
+    }
+    const sortLength = key.length;
+    key.length = keyLength;
+    const reason =
+      trust === TRUST.unverified ? undefined : this.#tree.judge.judge(page, line, node, key, true);
+    key.length = sortLength;
+    if (reason !== undefined) {
+      this.#drop(cursor, 'record', reason);
+      return false;
+    }
+    this.#count(trust);
+    this.#written++;
+    const out = this.#out;
+    out.key = key.bytes;
+    out.keyLength = keyLength;
+    out.bytes = page.bytes;
+    out.dataOffset = node.dataOffset;
+    out.dataLength = node.dataLength;
+    out.trust = trust;
+    out.pgno = leaf.pgno;
+    out.line = line;
+    this.#visit(out);
+    return true;
+  }
+
+  #isOpenAt(key: KeyBuffer): boolean {
+    const { claims, claimAt } = this.#survey;
+    return claims[claimAt(key)]?.isOpen === true;
+  }
+
+  #supersede({ node, trust }: LeafCursor): void {
+    if ((node.flags & NODE_FLAG.deleted) !== 0) return;
+    this.#count(trust);
+    this.#superseded++;
+  }
+
+  #drop(
+    { leaf, page, node, key, keyLength, line, trust }: LeafCursor,
+    why: DroppedNode['why'],
+    reason: string,
+  ): void {
+    if ((node.flags & NODE_FLAG.deleted) !== 0) return;
+    this.#count(trust);
+    this.#dropped.push({
+      pgno: leaf.pgno,
+      line,
+      key: key.bytes.slice(0, keyLength),
+      data: page.data(node).slice(),
+      reason,
+      why,
+    });
+  }
+
+  #count(trust: Trust): void {
+    if (trust === TRUST.unverified) this.#unverified++;
+    else this.#good++;
+  }
 }
 
-/** A judge of nodes of which nothing is known: it accepts all. */
-export const ANY_NODE: NodeJudge = { judge: () => undefined, isStrong: false };
+const SAME_KEY = 'another node of the page has the same key';
+
+/** Whether a leaf begins behind the last key of another one. */
+function isBehind({ first }: SalvageLeaf, { last }: SalvageLeaf): boolean {
+  return first !== undefined && last !== undefined && compareKeys(first, last) > 0;
+}
+
+/** Order of images of one node: those the tree reaches, then the newest, then the surest. */
+function byWorth(a: LeafCursor, b: LeafCursor): number {
+  return (
+    Number(b.leaf.isLive) - Number(a.leaf.isLive) ||
+    b.leaf.dbtime - a.leaf.dbtime ||
+    a.trust - b.trust ||
+    a.leaf.pgno - b.leaf.pgno
+  );
+}
+
+/** Remembers one key. */
+function createLastKey(): { keep(key: KeyBuffer): void; isSame(key: KeyBuffer): boolean } {
+  let kept: Uint8Array | undefined;
+  return {
+    keep(key) {
+      kept = key.bytes.slice(0, key.length);
+    },
+    isSame: (key) => kept !== undefined && compareToBytes(key, kept) === 0,
+  };
+}
+
+// --- What is lost. ---
+
+/** The ranges of keys in which nodes may be missing. */
+function lostRanges(survey: TreeSurvey): LostRange[] {
+  const { claims, leaves } = survey;
+  const lost: LostRange[] = [];
+  let at = 0;
+  for (const [i, claim] of claims.entries()) {
+    const upper = claims[i + 1]?.lower;
+    if (claim.leaf !== undefined && !claim.isOpen) {
+      const range = lostOfLeaf(survey, claim, claim.leaf, upper);
+      if (range !== undefined) lost.push(range);
+      continue;
+    }
+    if (!claim.isOpen) {
+      const { lower, pgno, reason } = claim;
+      lost.push({ lower, upper, pgno, reason, estimate: Math.round(survey.density) });
+      continue;
+    }
+    while (at < leaves.length && isBefore(leaves[at]?.first, claim.lower)) at++;
+    const inside: SalvageLeaf[] = [];
+    for (let leaf = leaves[at]; leaf !== undefined && isInRange(leaf, upper); leaf = leaves[++at]) {
+      inside.push(leaf);
+    }
+    lost.push(...holes(survey, claim, inside, claims[i - 1]?.leaf, claims[i + 1]?.leaf, upper));
+  }
+  return lost;
+}
+
+function isBefore(key: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  return key !== undefined && other !== undefined && compareKeys(key, other) < 0;
+}
+
+function isInRange({ first }: SalvageLeaf, upper: Uint8Array | undefined): boolean {
+  return upper === undefined || isBefore(first, upper);
+}
+
+/** What is lost of a leaf that is damaged. */
+function lostOfLeaf(
+  { density }: TreeSurvey,
+  { lower, pgno, reason }: Claim,
+  leaf: SalvageLeaf,
+  upper: Uint8Array | undefined,
+): LostRange | undefined {
+  const { isIntact, nodes, undecodable } = leaf;
+  if (isIntact || (undecodable === 0 && nodes > 0)) return undefined;
+  return { lower, upper, pgno, reason, estimate: undecodable || Math.round(density) };
+}
+
+/** Where the leaves in an open range do not link to each other, others are missing. */
+function holes(
+  survey: TreeSurvey,
+  claim: Claim,
+  inside: readonly SalvageLeaf[],
+  before: SalvageLeaf | undefined,
+  behind: SalvageLeaf | undefined,
+  upper: Uint8Array | undefined,
+): LostRange[] {
+  const { reason } = claim;
+  const estimate = Math.max(1, Math.round(survey.density));
+  if (inside.length === 0 && (before === undefined || behind === undefined)) {
+    return [{ lower: claim.lower, upper, pgno: claim.pgno, reason, estimate }];
+  }
+  const found: LostRange[] = [];
+  const chain = [before, ...inside, behind];
+  for (let i = 1; i < chain.length; i++) {
+    const left = chain[i - 1];
+    const right = chain[i];
+    if (isLinked(left, right)) continue;
+    found.push({
+      lower: left === undefined || i === 1 ? claim.lower : left.last,
+      upper: right === undefined || i === chain.length - 1 ? upper : right.first,
+      pgno: left?.pgnoNext || right?.pgnoPrev || 0,
+      reason,
+      estimate,
+    });
+  }
+  for (const leaf of inside) {
+    const range = lostOfLeaf(survey, claim, leaf, upper);
+    if (range !== undefined) found.push(range);
+  }
+  return found;
+}
+
+/** Whether two leaves are neighbours, as far as can be said. */
+function isLinked(left: SalvageLeaf | undefined, right: SalvageLeaf | undefined): boolean {
+  if (left === undefined) return right === undefined || right.pgnoPrev === 0;
+  if (right === undefined) return left.pgnoNext === 0;
+  if (isBefore(right.first, left.last)) return true;
+  return left.pgnoNext === right.pgno || right.pgnoPrev === left.pgno;
+}
