@@ -7,8 +7,8 @@ import type { NodeChange, Version, VersionLog } from '../operations/redo-context
  * 5.1.6 and 5.3.7). A session has one list, in the order of its changes: an old state that comes later, in an UndoInfo
  * record, goes in at its place. Levels never fall along the list, since an inner commit lowers those at its end.
  *
- * Redo makes a version of every change, and forgets nearly all of them at a commit soon after. So their bytes lie
- * behind each other in a few large pieces of memory, and views of them are made only when somebody looks.
+ * Redo makes a version of every change, and forgets nearly all of them at a commit soon after. So a list is numbers
+ * and bytes in two arrays, and objects are made only when somebody looks.
  */
 export interface RedoVersion extends Version {
   readonly dbid: number;
@@ -22,90 +22,198 @@ export interface RedoVersion extends Version {
   readonly isUndoInfoLogged: boolean;
 }
 
-class Entry implements RedoVersion {
-  readonly rceid: number;
-  readonly operation: number;
-  readonly dbid: number;
-  readonly pgnoFDP: number;
-  readonly objidFDP: number;
-  readonly pageFlags: number;
-  level: number;
-  isUndoInfoLogged: boolean;
-  readonly #bytes: Uint8Array;
-  readonly #at: number;
-  readonly #keyBytes: number;
-  readonly #dataBytes: number;
-  readonly #beforeBytes: number;
-
-  constructor(
-    change: NodeChange,
-    rceid: number,
-    operation: number,
-    isUndoInfoLogged: boolean,
-    bytes: Uint8Array,
-    at: number,
-    keyBytes: number,
-    dataBytes: number,
-    beforeBytes: number,
-  ) {
-    this.rceid = rceid;
-    this.operation = operation;
-    this.dbid = change.dbid;
-    this.pgnoFDP = change.pgnoFDP;
-    this.objidFDP = change.objidFDP;
-    this.pageFlags = change.pageFlags;
-    this.level = change.level;
-    this.isUndoInfoLogged = isUndoInfoLogged;
-    this.#bytes = bytes;
-    this.#at = at;
-    this.#keyBytes = keyBytes;
-    this.#dataBytes = dataBytes;
-    this.#beforeBytes = beforeBytes;
-  }
-
-  get key(): Uint8Array {
-    return this.#part(0, this.#keyBytes);
-  }
-  get bookmarkData(): Uint8Array {
-    return this.#part(this.#keyBytes, this.#dataBytes);
-  }
-  get before(): Uint8Array {
-    return this.#part(this.#keyBytes + this.#dataBytes, this.#beforeBytes);
-  }
-
-  #part(from: number, length: number): Uint8Array {
-    return this.#bytes.subarray(this.#at + from, this.#at + from + length);
-  }
+/** What has become of changes whose old state is taken from their pages later than they are noted here. */
+export interface PendingVersions {
+  /** Whether the old state is known; if not, the page had the change already. */
+  isKnown(slot: number): boolean;
+  /** The parts of the old state, valid until the next call. */
+  read(slot: number): Pick<Version, 'key' | 'bookmarkData' | 'before'>;
 }
 
-interface SessionVersions {
-  readonly entries: Entry[];
-  /** Changes of which the old state is still to come. */
-  readonly deferred: Set<number>;
-}
+/** Words of a version in the list of its session. */
+const RCEID = 0;
+const OPERATION = 1;
+const PGNO_FDP = 2;
+const OBJID = 3;
+/** dbid, flags and level, a byte each. */
+const ORIGIN = 4;
+const IS_LOGGED = 5;
+/** Where the bytes lie, and how many are key, data of the bookmark, and old state. */
+const AT = 6;
+const KEY_BYTES = 7;
+const DATA_BYTES = 8;
+const BEFORE_BYTES = 9;
+/** While the old state is not here yet: its slot, not 0. */
+const PENDING = 10;
+const WORDS = 11;
+
+/** Offsets in log records of node changes (chapter 4.5.2). */
+const RECORD_DBID = 3;
+const RECORD_LEVEL = 28;
+const RECORD_PAGE_FLAGS = 31;
+const RECORD_PGNO_FDP = 36;
+const RECORD_OBJID = 40;
 
 /** Most versions of one session: one that never ends must not take all memory. */
 const ENTRIES_MAX = 50_000_000;
-const PIECE_BYTES = 1024 * 1024;
+const FIRST_WORDS = 16 * WORDS;
+const FIRST_BYTES = 1024;
+/** What a session keeps for its next transaction. */
+const KEPT_BYTES = 64 * 1024;
 /** Fewer bytes than this are copied one by one: a view of them would cost more. */
 const SHORT_COPY = 48;
+
+class SessionVersions {
+  words = new Int32Array(FIRST_WORDS);
+  bytes = new Uint8Array(FIRST_BYTES);
+  count = 0;
+  used = 0;
+  /** Versions in front of this one are not pending. */
+  settled = 0;
+  /** Whether there may be pending ones. */
+  hasPending = false;
+  /** Changes of which the old state is still to come. */
+  readonly deferred = new Set<number>();
+
+  clear(): void {
+    this.count = 0;
+    this.used = 0;
+    this.settled = 0;
+    if (this.words.byteLength > KEPT_BYTES) this.words = new Int32Array(FIRST_WORDS);
+    if (this.bytes.length > KEPT_BYTES) this.bytes = new Uint8Array(FIRST_BYTES);
+  }
+
+  /** A word of version `i`. */
+  word(i: number, field: number): number {
+    return this.words[i * WORDS + field] ?? 0;
+  }
+
+  setWord(i: number, field: number, value: number): void {
+    this.words[i * WORDS + field] = value;
+  }
+
+  level(i: number): number {
+    return (this.word(i, ORIGIN) >>> 16) & 0xff;
+  }
+
+  /** Room for one more version at its place in the order of changes; returns the place. */
+  insert(rceid: number): number {
+    const { count } = this;
+    if (count >= ENTRIES_MAX) throw new EseError('JET_errVersionStoreOutOfMemory');
+    if ((count + 1) * WORDS > this.words.length) {
+      const grown = new Int32Array(2 * this.words.length);
+      grown.set(this.words);
+      this.words = grown;
+    }
+    let place = count;
+    while (place > 0 && isNewer(this.word(place - 1, RCEID), rceid)) place--;
+    if (place < count) {
+      this.words.copyWithin((place + 1) * WORDS, place * WORDS, count * WORDS);
+      this.settled = Math.min(this.settled, place);
+    }
+    this.count++;
+    return place;
+  }
+
+  remove(i: number): void {
+    this.words.copyWithin(i * WORDS, (i + 1) * WORDS, this.count * WORDS);
+    this.count--;
+    if (this.settled > i) this.settled--;
+  }
+
+  /** Room for `count` bytes; returns where. */
+  allocate(count: number): number {
+    const at = this.used;
+    if (at + count > this.bytes.length) {
+      const grown = new Uint8Array(Math.max(2 * this.bytes.length, at + count));
+      grown.set(this.bytes.subarray(0, at));
+      this.bytes = grown;
+    }
+    this.used = at + count;
+    return at;
+  }
+
+  copy(source: Uint8Array, from: number, count: number, to: number): void {
+    const { bytes } = this;
+    if (count < SHORT_COPY) {
+      for (let i = 0; i < count; i++) bytes[to + i] = source[from + i] ?? 0;
+    } else {
+      bytes.set(source.subarray(from, from + count), to);
+    }
+  }
+
+  /** Puts the parts of an old state behind the others and notes where they are. */
+  keep(i: number, { key, bookmarkData, before }: Pick<Version, 'key' | 'bookmarkData' | 'before'>): void {
+    const at = this.allocate(key.length + bookmarkData.length + before.length);
+    this.copy(key, 0, key.length, at);
+    this.copy(bookmarkData, 0, bookmarkData.length, at + key.length);
+    this.copy(before, 0, before.length, at + key.length + bookmarkData.length);
+    this.setParts(i, at, key.length, bookmarkData.length, before.length);
+  }
+
+  setParts(i: number, at: number, keyBytes: number, dataBytes: number, beforeBytes: number): void {
+    this.setWord(i, AT, at);
+    this.setWord(i, KEY_BYTES, keyBytes);
+    this.setWord(i, DATA_BYTES, dataBytes);
+    this.setWord(i, BEFORE_BYTES, beforeBytes);
+    this.setWord(i, PENDING, 0);
+  }
+
+  /** Undo goes from the newest change back, so the search from the end is short. */
+  find(rceid: number): number {
+    for (let i = this.count - 1; i >= 0; i--) {
+      if (this.word(i, RCEID) === (rceid | 0)) return i;
+    }
+    return -1;
+  }
+
+  key(i: number): Uint8Array {
+    const at = this.word(i, AT) >>> 0;
+    return this.bytes.subarray(at, at + this.word(i, KEY_BYTES));
+  }
+
+  bookmarkData(i: number): Uint8Array {
+    const at = (this.word(i, AT) >>> 0) + this.word(i, KEY_BYTES);
+    return this.bytes.subarray(at, at + this.word(i, DATA_BYTES));
+  }
+
+  version(i: number): RedoVersion {
+    const origin = this.word(i, ORIGIN);
+    const beforeAt = (this.word(i, AT) >>> 0) + this.word(i, KEY_BYTES) + this.word(i, DATA_BYTES);
+    return {
+      rceid: this.word(i, RCEID) >>> 0,
+      operation: this.word(i, OPERATION),
+      dbid: origin & 0xff,
+      pgnoFDP: this.word(i, PGNO_FDP) >>> 0,
+      objidFDP: this.word(i, OBJID) >>> 0,
+      pageFlags: (origin >>> 8) & 0xff,
+      level: this.level(i),
+      isUndoInfoLogged: this.word(i, IS_LOGGED) !== 0,
+      key: this.key(i),
+      bookmarkData: this.bookmarkData(i),
+      before: this.bytes.subarray(beforeAt, beforeAt + this.word(i, BEFORE_BYTES)),
+    };
+  }
+}
 
 /** The versions of all sessions. */
 export class RedoVersions implements VersionLog {
   readonly #sessions = new Map<number, SessionVersions>();
+  #last: SessionVersions | undefined;
+  readonly #withPending: SessionVersions[] = [];
+  #lastProcid = -1;
   /** Uncommitted changes by tree whose old state is in memory only: pages of the tree must wait. */
   readonly #unloggedByTree = new Map<number, number>();
-  /** Entries that are alive; when there are none, the piece of memory is free. */
-  #alive = 0;
-  #piece = new Uint8Array(PIECE_BYTES);
-  #used = 0;
 
   #session(procid: number): SessionVersions {
+    if (procid === this.#lastProcid && this.#last !== undefined) return this.#last;
     let session = this.#sessions.get(procid);
     if (session === undefined) {
-      session = { entries: [], deferred: new Set() };
+      session = new SessionVersions();
       this.#sessions.set(procid, session);
     }
+    this.#last = session;
+    this.#lastProcid = procid;
     return session;
   }
 
@@ -121,73 +229,100 @@ export class RedoVersions implements VersionLog {
     keyBytes: number,
     dataBytes: number,
   ): void {
-    const start = this.#allocate(keyBytes + dataBytes);
-    this.#copy(source, at, keyBytes + dataBytes, start);
-    const piece = this.#piece;
-    this.#enter(
-      new Entry(change, rceid, UNDO_OPERATION.insert, true, piece, start, keyBytes, dataBytes, 0),
-      change.procid,
-    );
+    const session = this.#session(change.procid);
+    const i = session.insert(rceid);
+    setChange(session, i, change, rceid, UNDO_OPERATION.insert, true);
+    this.#keepInsert(session, i, source, at, keyBytes, dataBytes);
+  }
+
+  /** {@link addInsert} for the record at `at`, of which key and data begin at `keyAt`. */
+  addLoggedInsert(
+    procid: number,
+    rceid: number,
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+    keyAt: number,
+    keyBytes: number,
+    dataBytes: number,
+  ): void {
+    const session = this.#session(procid);
+    const i = session.insert(rceid);
+    setLoggedChange(session, i, view, at, rceid, UNDO_OPERATION.insert, true);
+    this.#keepInsert(session, i, bytes, keyAt, keyBytes, dataBytes);
+  }
+
+  #keepInsert(
+    session: SessionVersions,
+    i: number,
+    source: Uint8Array,
+    from: number,
+    keyBytes: number,
+    dataBytes: number,
+  ): void {
+    const at = session.allocate(keyBytes + dataBytes);
+    session.copy(source, from, keyBytes + dataBytes, at);
+    session.setParts(i, at, keyBytes, dataBytes, 0);
+    if (session.settled === session.count - 1) session.settled++;
+  }
+
+  /** Notes the change of the record at `at`, of which the old state is to be found in `slot`: see {@link settle}. */
+  addPending(
+    procid: number,
+    rceid: number,
+    operation: number,
+    view: DataView,
+    at: number,
+    slot: number,
+  ): void {
+    const session = this.#session(procid);
+    const i = session.insert(rceid);
+    setLoggedChange(session, i, view, at, rceid, operation, !needsUndoInfo(operation));
+    session.setParts(i, 0, 0, 0, 0);
+    session.setWord(i, PENDING, slot);
+    session.settled = Math.min(session.settled, i);
+    if (session.hasPending) return;
+    session.hasPending = true;
+    this.#withPending.push(session);
+  }
+
+  /** Takes over the old states of all pending changes, or defers them. */
+  settle(pending: PendingVersions): void {
+    for (const session of this.#withPending) {
+      session.hasPending = false;
+      for (let i = session.settled; i < session.count; ) {
+        const slot = session.word(i, PENDING);
+        if (slot === 0) {
+          i++;
+        } else if (pending.isKnown(slot)) {
+          session.keep(i, pending.read(slot));
+          if (session.word(i, IS_LOGGED) === 0) this.#count(session, i, 1);
+          i++;
+        } else {
+          session.deferred.add(session.word(i, RCEID) >>> 0);
+          session.remove(i);
+        }
+      }
+      session.settled = session.count;
+    }
+    this.#withPending.length = 0;
   }
 
   addLogged(change: NodeChange, version: Version): void {
     const session = this.#session(change.procid);
     session.deferred.delete(version.rceid);
-    const known = this.#find(session, version.rceid);
-    if (known === undefined) this.#push(change, version, true);
-    else this.#setLogged(known);
+    const known = session.find(version.rceid);
+    if (known < 0) this.#push(change, version, true);
+    else this.#setLogged(session, known);
   }
 
   #push(change: NodeChange, version: Version, isUndoInfoLogged: boolean): void {
-    const { key, bookmarkData, before, rceid, operation } = version;
-    const start = this.#allocate(key.length + bookmarkData.length + before.length);
-    this.#copy(key, 0, key.length, start);
-    this.#copy(bookmarkData, 0, bookmarkData.length, start + key.length);
-    this.#copy(before, 0, before.length, start + key.length + bookmarkData.length);
-    const entry = new Entry(
-      change,
-      rceid,
-      operation,
-      isUndoInfoLogged,
-      this.#piece,
-      start,
-      key.length,
-      bookmarkData.length,
-      before.length,
-    );
-    this.#enter(entry, change.procid);
-    if (!isUndoInfoLogged) this.#count(entry, 1);
-  }
-
-  #enter(entry: Entry, procid: number): void {
-    const { entries } = this.#session(procid);
-    if (entries.length >= ENTRIES_MAX) throw new EseError('JET_errVersionStoreOutOfMemory');
-    const newest = entries.at(-1);
-    if (newest === undefined || !isNewer(newest, entry)) entries.push(entry);
-    else entries.splice(entries.findLastIndex((other) => !isNewer(other, entry)) + 1, 0, entry);
-    this.#alive++;
-  }
-
-  /** Room for `count` bytes in the piece of memory in use. */
-  #allocate(count: number): number {
-    if (this.#alive === 0) this.#used = 0;
-    if (this.#used + count > this.#piece.length) {
-      // The entries hold on to their pieces; this one goes when they do.
-      this.#piece = new Uint8Array(Math.max(PIECE_BYTES, count));
-      this.#used = 0;
-    }
-    const at = this.#used;
-    this.#used += count;
-    return at;
-  }
-
-  #copy(source: Uint8Array, from: number, count: number, to: number): void {
-    const piece = this.#piece;
-    if (count < SHORT_COPY) {
-      for (let i = 0; i < count; i++) piece[to + i] = source[from + i] ?? 0;
-    } else {
-      piece.set(source.subarray(from, from + count), to);
-    }
+    const session = this.#session(change.procid);
+    const i = session.insert(version.rceid);
+    setChange(session, i, change, version.rceid, version.operation, isUndoInfoLogged);
+    session.keep(i, version);
+    if (session.settled === session.count - 1) session.settled++;
+    if (!isUndoInfoLogged) this.#count(session, i, 1);
   }
 
   defer(change: NodeChange, rceid: number): void {
@@ -196,39 +331,26 @@ export class RedoVersions implements VersionLog {
 
   find(procid: number, rceid: number): RedoVersion | undefined {
     const session = this.#sessions.get(procid);
-    return session === undefined ? undefined : this.#find(session, rceid);
-  }
-
-  /** Undo goes from the newest change back, so the search from the end is short. */
-  #find(session: SessionVersions, rceid: number): Entry | undefined {
-    const { entries } = session;
-    for (let i = entries.length - 1; i >= 0; i--) {
-      if (entries[i]?.rceid === rceid) return entries[i];
-    }
-    return undefined;
+    const i = session?.find(rceid) ?? -1;
+    return i < 0 ? undefined : session?.version(i);
   }
 
   remove(procid: number, rceid: number): void {
     const session = this.#sessions.get(procid);
     if (session === undefined) return;
     session.deferred.delete(rceid);
-    const { entries } = session;
-    for (let i = entries.length - 1; i >= 0; i--) {
-      const entry = entries[i];
-      if (entry?.rceid !== rceid) continue;
-      this.#setLogged(entry);
-      this.#alive--;
-      if (i === entries.length - 1) entries.pop();
-      else entries.splice(i, 1);
-      return;
-    }
+    const i = session.find(rceid);
+    if (i < 0) return;
+    this.#setLogged(session, i);
+    session.remove(i);
   }
 
   isActive(dbid: number, objid: number, key: Uint8Array, data: Uint8Array): boolean {
-    for (const { entries } of this.#sessions.values()) {
-      for (const entry of entries) {
-        if (entry.dbid !== dbid || entry.objidFDP !== objid || !bytesEqual(entry.key, key)) continue;
-        const { bookmarkData } = entry;
+    for (const session of this.#sessions.values()) {
+      for (let i = 0; i < session.count; i++) {
+        if (session.word(i, OBJID) !== (objid | 0) || (session.word(i, ORIGIN) & 0xff) !== dbid) continue;
+        if (!bytesEqual(session.key(i), key)) continue;
+        const bookmarkData = session.bookmarkData(i);
         if (bookmarkData.length === 0 || bytesEqual(bookmarkData, data)) return true;
       }
     }
@@ -237,12 +359,10 @@ export class RedoVersions implements VersionLog {
 
   /** An inner commit: the changes of deeper levels now belong to `level`. */
   lowerLevel(procid: number, level: number): void {
-    const entries = this.#sessions.get(procid)?.entries;
-    if (entries === undefined) return;
-    for (let i = entries.length - 1; i >= 0; i--) {
-      const entry = entries[i];
-      if (entry === undefined || entry.level <= level) return;
-      entry.level = level;
+    const session = this.#sessions.get(procid);
+    if (session === undefined) return;
+    for (let i = session.count - 1; i >= 0 && session.level(i) > level; i--) {
+      session.setWord(i, ORIGIN, (session.word(i, ORIGIN) & ~0xff0000) | (level << 16));
     }
   }
 
@@ -250,36 +370,33 @@ export class RedoVersions implements VersionLog {
   dropAbove(procid: number, level: number): void {
     const session = this.#sessions.get(procid);
     if (session === undefined) return;
-    const { entries } = session;
-    for (let entry = entries.at(-1); entry !== undefined && entry.level > level; entry = entries.at(-1)) {
-      this.#setLogged(entry);
-      entries.pop();
-      this.#alive--;
+    while (session.count > 0 && session.level(session.count - 1) > level) {
+      this.#setLogged(session, session.count - 1);
+      session.remove(session.count - 1);
     }
     if (level === 0) session.deferred.clear();
   }
 
   /** The transaction of the session ended: nothing of it can be undone any more. */
   finish(procid: number): void {
-    const session = this.#sessions.get(procid);
+    const session = procid === this.#lastProcid ? this.#last : this.#sessions.get(procid);
     if (session === undefined) return;
-    const { entries, deferred } = session;
     if (this.#unloggedByTree.size > 0) {
-      for (const entry of entries) this.#setLogged(entry);
+      for (let i = 0; i < session.count; i++) this.#setLogged(session, i);
     }
-    this.#alive -= entries.length;
-    entries.length = 0;
-    if (deferred.size > 0) deferred.clear();
+    session.clear();
+    if (session.deferred.size > 0) session.deferred.clear();
   }
 
   /** The newest change that is not finished, or `undefined`. */
   newest(procid: number): RedoVersion | undefined {
-    return this.#sessions.get(procid)?.entries.at(-1);
+    const session = this.#sessions.get(procid);
+    return session === undefined || session.count === 0 ? undefined : session.version(session.count - 1);
   }
 
   /** Changes of a session that are not finished. */
   countOf(procid: number): number {
-    return this.#sessions.get(procid)?.entries.length ?? 0;
+    return this.#sessions.get(procid)?.count ?? 0;
   }
 
   /** A change of which the old state never came, if there is one. */
@@ -295,27 +412,64 @@ export class RedoVersions implements VersionLog {
 
   /** The log holds what it takes to undo the newest change of a session. */
   setNewestLogged(procid: number): void {
-    const entry = this.#sessions.get(procid)?.entries.at(-1);
-    if (entry !== undefined) this.#setLogged(entry);
+    const session = this.#sessions.get(procid);
+    if (session !== undefined && session.count > 0) this.#setLogged(session, session.count - 1);
   }
 
-  #setLogged(entry: Entry): void {
-    if (entry.isUndoInfoLogged) return;
-    entry.isUndoInfoLogged = true;
-    this.#count(entry, -1);
+  #setLogged(session: SessionVersions, i: number): void {
+    if (session.word(i, IS_LOGGED) !== 0) return;
+    session.setWord(i, IS_LOGGED, 1);
+    // A pending change is not counted before it is settled.
+    if (session.word(i, PENDING) === 0) this.#count(session, i, -1);
   }
 
-  #count({ dbid, objidFDP }: Entry, by: number): void {
-    const key = treeKey(dbid, objidFDP);
+  #count(session: SessionVersions, i: number, by: number): void {
+    const key = treeKey(session.word(i, ORIGIN) & 0xff, session.word(i, OBJID) >>> 0);
     const count = (this.#unloggedByTree.get(key) ?? 0) + by;
     if (count === 0) this.#unloggedByTree.delete(key);
     else this.#unloggedByTree.set(key, count);
   }
 }
 
+function setChange(
+  session: SessionVersions,
+  i: number,
+  change: NodeChange,
+  rceid: number,
+  operation: number,
+  isLogged: boolean,
+): void {
+  const { dbid, pgnoFDP, objidFDP, pageFlags, level } = change;
+  session.setWord(i, RCEID, rceid);
+  session.setWord(i, OPERATION, operation);
+  session.setWord(i, PGNO_FDP, pgnoFDP);
+  session.setWord(i, OBJID, objidFDP);
+  session.setWord(i, ORIGIN, dbid | (pageFlags << 8) | (level << 16));
+  session.setWord(i, IS_LOGGED, isLogged ? 1 : 0);
+}
+
+function setLoggedChange(
+  session: SessionVersions,
+  i: number,
+  view: DataView,
+  at: number,
+  rceid: number,
+  operation: number,
+  isLogged: boolean,
+): void {
+  session.setWord(i, RCEID, rceid);
+  session.setWord(i, OPERATION, operation);
+  session.setWord(i, PGNO_FDP, view.getInt32(at + RECORD_PGNO_FDP, true));
+  session.setWord(i, OBJID, view.getInt32(at + RECORD_OBJID, true));
+  const flags = view.getUint8(at + RECORD_PAGE_FLAGS);
+  const level = view.getUint8(at + RECORD_LEVEL);
+  session.setWord(i, ORIGIN, view.getUint8(at + RECORD_DBID) | (flags << 8) | (level << 16));
+  session.setWord(i, IS_LOGGED, isLogged ? 1 : 0);
+}
+
 /** Whether a change was made after another one of its session. The numbers start over at the end of their range. */
-function isNewer(a: RedoVersion, b: RedoVersion): boolean {
-  return ((a.rceid - b.rceid) | 0) > 0;
+function isNewer(a: number, b: number): boolean {
+  return ((a - b) | 0) > 0;
 }
 
 /** Inserts and deltas are undone by what their own records say. */
