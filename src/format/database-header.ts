@@ -329,6 +329,9 @@ export function newDatabaseHeader(database: NewDatabaseHeader): Uint8Array {
   return bytes;
 }
 
+/** Flag of `dbFlags`: the database keeps no shadow of its catalog (chapter 1.2.3). */
+export const DB_FLAG_SHADOWING_DISABLED = 0x1;
+
 /** Pages of the base schema (chapter 1.1). */
 export const BASE_PAGES = 30;
 

@@ -16,7 +16,8 @@ import { openExclusive } from '../io/exclusive-file.js';
 import type { FileHandle, FileSystem, LockRole } from '../io/file-system.js';
 import { removeTemporaries, replaceFile } from '../io/replace-file.js';
 import type { JobOptions, Progress } from '../workers/pool.js';
-import { type CopiedTable, type CopyReport, copyDatabase } from './defrag/copy-database.js';
+import { type CopyReport, copyDatabase } from './defrag/copy-database.js';
+import type { CopiedTable } from './defrag/copy-table.js';
 import {
   discard,
   installDatabase,

@@ -208,7 +208,6 @@ describe('help', () => {
 
 describe('what this version does not have', () => {
   test.each([
-    [['-p', 'a.edb', '-o'], 'repair', '/p (repair)'],
     [['-z', 'a.edb'], 'scrub', '/z (secure)'],
     [['-cc', 'dir'], 'restore', '/cc (hard recovery)'],
     [['-cm', 'dir'], 'restoreEnv', '/cm (restore environment)'],

@@ -110,6 +110,13 @@ export class TreeRegion {
     return this.#built;
   }
 
+  /** Writes the root as it is now and all that is still in memory: the finished tree can be read before it is closed. */
+  flushTree(): void {
+    if (this.#built === undefined) throw new Error('the tree is not finished');
+    this.#writer.putPage(this.#built.root);
+    this.#writer.flush();
+  }
+
   /** A tree that takes its space from this one. It must be closed before the next. */
   child(options: RegionOptions): TreeRegion {
     return new TreeRegion(this.#writer, this.#allocator, options, this.pgnoRoot);

@@ -42,7 +42,7 @@ export class LongValueIds {
       this.#ids = larger;
     }
     readLid(bytes, at, at + length, this.#lid);
-    this.#ids[this.#used++] = numberOf(this.#lid);
+    this.#ids[this.#used++] = numberOfLid(this.#lid);
   }
 
   /** All references are counted: from now on ids can be looked up. */
@@ -91,7 +91,7 @@ export class LongValueIds {
 
   /** Place of an id among those that are referred to; -1 = it is not there. */
   #placeOf(lid: Readonly<Lid>): number {
-    const wanted = numberOf(lid);
+    const wanted = numberOfLid(lid);
     const ids = this.#ids;
     let low = 0;
     let high = ids.length - 1;
@@ -106,7 +106,12 @@ export class LongValueIds {
   }
 }
 
-function numberOf(lid: Readonly<Lid>): number {
+/**
+ * The id as a number: a 32-bit one as it is, a 64-bit one by its distance from the first, above 2³².
+ *
+ * @throws EseError JET_errLVCorrupted for an impossible one
+ */
+export function numberOfLid(lid: Readonly<Lid>): number {
   if (lid.high === 0) return lid.low;
   const distance = (lid.high - WIDE_HIGH) * TWO_32 + lid.low;
   if (!Number.isSafeInteger(TWO_32 + distance)) {
