@@ -30,6 +30,10 @@ export interface BufferPool extends PageSource {
   flush(): number;
   /** To be called when nobody holds a page: keeps the cache within its bound, and writes pages for that. */
   trim(): void;
+  /** {@link readPage} for those who change pages in the memory of the pool themselves. */
+  frameOf(pgno: number): Frame;
+  /** The same for a page that is about to be built, or was built already: it is read only if it may be there. */
+  frameToBuild(pgno: number): Frame;
   /** Makes the file hold page `pgnoLast`. */
   extend(pgnoLast: number): void;
   /** Cuts the file behind page `pgnoLast`. */
@@ -61,6 +65,14 @@ export interface BufferPoolOptions {
   readonly freeBytes?: () => number;
   /** Whether pages that were given up lend their memory to others: no view of a page may outlive a `trim`. */
   readonly reusesMemory?: boolean;
+  /** Where pages lie that others change too: such a pool counts changed pages only when asked. */
+  readonly memory?: FrameMemory | undefined;
+}
+
+/** Memory of pages that others change too, with what the pool knows of each. */
+export interface FrameMemory extends PageMemory {
+  /** The frame of a page whose bytes come from `take`; it is clean. */
+  frame(page: Page): Frame;
 }
 
 const CACHE_BYTES = 128 * 1024 * 1024;
@@ -76,9 +88,16 @@ const PGNO_MAX = 0xffffffff;
 /** How much of a full cache is given up at once. */
 const TRIM_SHARE = 8;
 
-interface Frame {
+/** A page in memory. */
+export interface Frame {
   readonly page: Page;
+  /** Number of its memory; -1 in a pool whose pages nobody else changes. */
+  readonly slot: number;
   isDirty: boolean;
+  /** Changed since it came into memory. */
+  isChanged: boolean;
+  /** It came into memory without being read, since it was blank. */
+  isFresh: boolean;
   /** Used since the clock hand passed. */
   isUsed: boolean;
   generation: number;
@@ -95,9 +114,7 @@ class Pool implements BufferPool {
   readonly pageSize: number;
   readonly correctedPages = new Set<number>();
   lastPgno: number;
-  dirtyPages = 0;
   pagesWritten = 0;
-  pagesChanged = 0;
 
   readonly #file: FileHandle;
   readonly #beforeWrite: ((lgpos: Lgpos) => void) | undefined;
@@ -111,6 +128,10 @@ class Pool implements BufferPool {
   readonly #changed: (Uint8Array | undefined)[] = [];
   readonly #freeBytes: (() => number) | undefined;
   readonly #memory: PageMemory | undefined;
+  readonly #frameMemory: FrameMemory | undefined;
+  /** Changed pages; not counted where others change pages too. */
+  #dirtyCount = 0;
+  #changedCount = 0;
   readonly #load: PageLoader;
   /** Pages behind this one did not exist when the pool was made. */
   readonly #lastPgnoFound: number;
@@ -125,19 +146,43 @@ class Pool implements BufferPool {
     this.#beforeWrite = options.beforeWrite;
     this.#mayWrite = options.mayWrite;
     this.#freeBytes = options.freeBytes;
-    this.#memory = options.reusesMemory === true ? createPageMemory(pageSize) : undefined;
+    this.#frameMemory = options.memory;
+    this.#memory = options.memory ?? (options.reusesMemory === true ? createPageMemory(pageSize) : undefined);
     this.#load = createPageLoader(file, pageSize, this.correctedPages, this.#memory);
     // A piece of a page may lie behind the last whole one.
     this.#lastPgnoFound = this.lastPgno + 1;
   }
 
-  readPage(pgno: number): Page {
-    const frame = this.#find(pgno);
-    if (frame !== undefined) {
-      frame.isUsed = true;
-      return frame.page;
+  get dirtyPages(): number {
+    if (this.#frameMemory === undefined) return this.#dirtyCount;
+    let count = 0;
+    for (const frame of this.#frames) if (frame.isDirty) count++;
+    return count;
+  }
+
+  get pagesChanged(): number {
+    if (this.#frameMemory !== undefined) {
+      for (const frame of this.#frames) if (frame.isChanged) this.#noteChanged(frame.page.pgno);
     }
-    return this.#enter(this.#load(pgno, this.lastPgno, PGNO_MAX)).page;
+    return this.#changedCount;
+  }
+
+  readPage(pgno: number): Page {
+    return this.frameOf(pgno).page;
+  }
+
+  frameOf(pgno: number): Frame {
+    const frame = this.#find(pgno) ?? this.#enter(this.#load(pgno, this.lastPgno, PGNO_MAX));
+    frame.isUsed = true;
+    return frame;
+  }
+
+  frameToBuild(pgno: number): Frame {
+    if (this.#find(pgno) !== undefined || !this.isBlank(pgno)) return this.frameOf(pgno);
+    this.createPage(pgno);
+    const frame = this.frameOf(pgno);
+    frame.isFresh = true;
+    return frame;
   }
 
   peekPage(pgno: number): Page | undefined {
@@ -159,7 +204,10 @@ class Pool implements BufferPool {
   }
 
   isBlank(pgno: number): boolean {
-    return pgno > this.#lastPgnoFound && this.#changed[pgno >>> TABLE_BITS]?.[pgno & (TABLE_NODE - 1)] !== 1;
+    if (pgno <= this.#lastPgnoFound) return false;
+    const frame = this.#frameMemory === undefined ? undefined : this.#find(pgno);
+    if (frame !== undefined) return frame.isFresh && !frame.isChanged;
+    return this.#changed[pgno >>> TABLE_BITS]?.[pgno & (TABLE_NODE - 1)] !== 1;
   }
 
   markDirty(page: Page, lgpos: Lgpos): void {
@@ -167,8 +215,9 @@ class Pool implements BufferPool {
     if (frame?.page !== page) throw new Error(`page ${page.pgno} is not in the pool`);
     if (!frame.isDirty) {
       frame.isDirty = true;
-      this.dirtyPages++;
+      this.#dirtyCount++;
     }
+    frame.isChanged = true;
     this.#noteChanged(page.pgno);
     frame.generation = lgpos.generation;
     frame.isec = lgpos.isec;
@@ -176,7 +225,7 @@ class Pool implements BufferPool {
   }
 
   flush(): number {
-    if (this.dirtyPages === 0) return 0;
+    if (this.#dirtyCount === 0 && this.#frameMemory === undefined) return 0;
     const dirty = this.#frames.filter(
       (frame) => frame.isDirty && (this.#mayWrite === undefined || this.#mayWrite(frame.page)),
     );
@@ -211,7 +260,7 @@ class Pool implements BufferPool {
     this.#file.writeAt(kernel.bytes.subarray(0, at), pageOffset(pgno, pageSize));
     for (const frame of frames) {
       frame.isDirty = false;
-      this.dirtyPages--;
+      this.#dirtyCount--;
     }
   }
 
@@ -269,9 +318,12 @@ class Pool implements BufferPool {
   }
 
   #enter(page: Page): Frame {
-    const frame: Frame = {
+    const frame: Frame = this.#frameMemory?.frame(page) ?? {
       page,
+      slot: -1,
       isDirty: false,
+      isChanged: false,
+      isFresh: false,
       isUsed: true,
       generation: 0,
       isec: 0,
@@ -289,6 +341,7 @@ class Pool implements BufferPool {
 
   /** Gives up the frame at `index`; the last frame takes its place. */
   #remove(index: number, frame: Frame): void {
+    if (frame.isChanged) this.#noteChanged(frame.page.pgno);
     const node = this.#table[frame.page.pgno >>> TABLE_BITS];
     if (node !== undefined) node[frame.page.pgno & (TABLE_NODE - 1)] = undefined;
     const last = this.#frames.pop();
@@ -300,7 +353,7 @@ class Pool implements BufferPool {
     for (let i = this.#frames.length - 1; i >= 0; i--) {
       const frame = this.#frames[i];
       if (frame === undefined || frame.page.pgno < first || frame.page.pgno > last) continue;
-      if (frame.isDirty) this.dirtyPages--;
+      if (frame.isDirty) this.#dirtyCount--;
       this.#remove(i, frame);
     }
   }
@@ -314,7 +367,7 @@ class Pool implements BufferPool {
     const index = pgno & (TABLE_NODE - 1);
     if (node[index] !== 0) return;
     node[index] = 1;
-    this.pagesChanged++;
+    this.#changedCount++;
   }
 
   #beyondEof(pgno: number): EseError {
