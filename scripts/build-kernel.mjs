@@ -1,21 +1,33 @@
 /**
- * Compiles kernel/page-checksum.ts (AssemblyScript) and writes the module, as base64, into the source
- * file from which src/format/checksum-kernel.ts loads it. Does nothing if that file is newer already.
+ * Compiles the kernels (AssemblyScript) and writes each module, as base64, into the source file from which its
+ * user loads it. Does nothing for those that are newer already.
  */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const source = 'kernel/page-checksum.ts';
-const target = 'src/format/page-checksum-wasm.ts';
-const inputs = [source, 'scripts/build-kernel.mjs', 'package.json'];
+const kernels = [
+  ['kernel/page-checksum.ts', 'src/format/page-checksum-wasm.ts', 'PAGE_CHECKSUM_WASM'],
+  ['kernel/leaf-check.ts', 'src/maintenance/integrity/leaf-check-wasm.ts', 'LEAF_CHECK_WASM'],
+  ['kernel/replay.ts', 'src/recovery/replay-wasm.ts', 'REPLAY_WASM'],
+];
+/** Kernels whose threads work on one memory. */
+const shared = ['kernel/replay.ts'];
+const common = ['scripts/build-kernel.mjs', 'package.json'];
 
 /** @param {string} file */
 const modified = (file) => statSync(`${root}${file}`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-if (modified(target) <= Math.max(...inputs.map(modified))) await build();
+for (const [source = '', target = '', name = ''] of kernels) {
+  if (modified(target) <= Math.max(...[source, ...common].map(modified))) await build(source, target, name);
+}
 
-async function build() {
+/**
+ * @param {string} source
+ * @param {string} target
+ * @param {string} name
+ */
+async function build(source, target, name) {
   // Not a literal: the types of the compiler would put its own `console` in the place of Node's.
   const compiler = 'assemblyscript/asc';
   const { default: asc } = await import(compiler);
@@ -28,13 +40,15 @@ async function build() {
     '--noAssert',
     '--importMemory',
     '--noExportMemory',
+    shared.includes(source) ? ['--enable', 'threads', '--sharedMemory', '--initialMemory', '1'] : [],
+    shared.includes(source) ? ['--maximumMemory', '65536'] : [],
   ].flat();
   /** @type {Uint8Array | undefined} */
   let binary;
   const { error, stderr } = await asc.main([source, ...options, '--outFile', 'kernel.wasm'], {
-    readFile: (/** @type {string} */ name, directory = '.') => {
-      const file = name.startsWith('/') ? name : `${root}${directory}/${name}`;
-      return statSync(file, { throwIfNoEntry: false })?.isFile() ? readFileSync(file, 'utf8') : null;
+    readFile: (/** @type {string} */ file, directory = '.') => {
+      const path = file.startsWith('/') ? file : `${root}${directory}/${file}`;
+      return statSync(path, { throwIfNoEntry: false })?.isFile() ? readFileSync(path, 'utf8') : null;
     },
     writeFile: (/** @type {string} */ _name, /** @type {Uint8Array} */ contents) => {
       binary = Buffer.from(contents);
@@ -45,6 +59,6 @@ async function build() {
   const base64 = Buffer.from(binary).toString('base64');
   writeFileSync(
     `${root}${target}`,
-    `// Made by scripts/build-kernel.mjs from ${source}.\nexport const PAGE_CHECKSUM_WASM =\n  '${base64}';\n`,
+    `// Made by scripts/build-kernel.mjs from ${source}.\nexport const ${name} =\n  '${base64}';\n`,
   );
 }

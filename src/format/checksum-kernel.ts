@@ -13,6 +13,8 @@ export interface ChecksumKernel {
   readonly kind: KernelKind;
   /** The shared memory. It never grows, so views of it stay valid. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The memory that `bytes` is part of, for other modules to work on; only WebAssembly has it. */
+  readonly memory: WebAssembly.Memory | undefined;
   /** What `verifyPages` writes: numbers of the suspect pages, counted from 0 within the call. */
   readonly suspects: Uint32Array<ArrayBuffer>;
   /** `verifyPages` of page-checksum.ts: adds to `scan`, returns how many `suspects` it wrote. */
@@ -68,6 +70,7 @@ function createJsKernel(byteCount: number): ChecksumKernel {
   return {
     kind: 'js',
     bytes,
+    memory: undefined,
     suspects,
     verifyPages: (offset, pageCount, pageSize, firstPgno, scan) =>
       verifyPages(words, offset >>> 2, pageCount, pageSize, firstPgno, suspects, scan),
@@ -99,6 +102,7 @@ function createWasmKernel(byteCount: number): ChecksumKernel {
   return {
     kind: 'wasm',
     bytes: new Uint8Array(memory.buffer, RESERVED_BYTES, byteCount),
+    memory,
     suspects: new Uint32Array(memory.buffer, list, listLength),
     verifyPages: (offset, pageCount, pageSize, firstPgno, scan) => {
       words.fill(0, WORD_UNINITIALIZED, WORD_DBTIME + 2);

@@ -109,6 +109,15 @@ describeWithCorpus('the integrity of real databases', () => {
     expect((await checkFile(path, 2)).report).toEqual((await checkFile(path, 1)).report);
   });
 
+  test.each(databases)('$name: the report is the same with either kernel', async ({ path }) => {
+    const [js, wasm] = await Promise.all(
+      (['js', 'wasm'] as const).map(
+        async (kernel) => (await checkIntegrity({ fs: nodeFileSystem }, path, { kernel })).report,
+      ),
+    );
+    expect(wasm).toEqual(js);
+  });
+
   test('a list that is cut off holds the same findings with two threads', async () => {
     await warmPool(1);
     const folder = mkdtempSync(join(tmpdir(), 'esekit-integrity-'));

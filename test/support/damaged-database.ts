@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
 import { openDatabaseReader } from '../../src/engine/database-reader.js';
 import { createFilePageSource } from '../../src/engine/page-source.js';
 import { treePages } from '../../src/engine/tree-reader.js';
@@ -123,7 +124,15 @@ export function damagedBytes(file: Uint8Array): DamagedDatabase {
     },
     disk,
     async check(options = {}) {
-      return (await checkIntegrity({ fs: disk() }, DAMAGED, options)).report;
+      const [report, other] = await Promise.all(
+        (['js', 'wasm'] as const).map(
+          async (kernel) => (await checkIntegrity({ fs: disk() }, DAMAGED, { ...options, kernel })).report,
+        ),
+      );
+      // Whatever is wrong, both kernels must find it, and in the same order.
+      expect(other).toEqual(report);
+      if (report === undefined) throw new Error('there is no report');
+      return report;
     },
   };
 }

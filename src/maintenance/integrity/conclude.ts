@@ -34,7 +34,13 @@ import {
   unitCount,
 } from './plan.js';
 import { checkLocales, checkObjids, LOCALES_TABLE, OBJIDS_TABLE } from './system-tables.js';
-import { createDifferences, type Differences, type IndexSums, type IntegrityPart } from './tally.js';
+import {
+  createDifferences,
+  type Differences,
+  type IndexSums,
+  type IntegrityPart,
+  mergeIndexSums,
+} from './tally.js';
 
 /** What all threads together found. */
 export interface Merged {
@@ -64,7 +70,7 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
     part.nodes.forEach((count, position) => {
       nodes[position] = (nodes[position] ?? 0) + count;
     });
-    for (const [position, sums] of part.indexes) mergeIndex(indexes, position, sums);
+    for (const [position, sums] of part.indexes) mergeIndexSums(indexes, position, sums);
     for (const [table, sums] of part.references) {
       const known = references.get(table);
       if (known === undefined) references.set(table, sums);
@@ -89,17 +95,6 @@ export function mergeParts(body: ExaminedBody, parts: readonly IntegrityPart[], 
   list.unit = UNIT_LAST;
   const hasReadErrors = list.hasReadErrors || parts.some((part) => part.hasReadErrors);
   return { damagedTrees, uncomputable, nodes, indexes, references, hasReadErrors };
-}
-
-function mergeIndex(into: Map<number, IndexSums>, position: number, sums: IndexSums): void {
-  const known = into.get(position);
-  if (known === undefined) {
-    into.set(position, sums);
-    return;
-  }
-  mergeFingerprint(known.whole, sums.whole);
-  if (known.start !== undefined && sums.start !== undefined) mergeFingerprint(known.start, sums.start);
-  known.hasCutKeys ||= sums.hasCutKeys;
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   PGNO_CATALOG_SHADOW,
   PGNO_DATABASE,
 } from '../../format/catalog-row.js';
+import type { KernelKind } from '../../format/checksum-kernel.js';
 import {
   checkHeaderSupported,
   DATABASE_STATE,
@@ -42,6 +43,7 @@ import {
   RANK_SIZE,
 } from './finding.js';
 import { createGrowingList, finishList, push } from './growing-list.js';
+import { createKeyBuffer } from './key-buffer.js';
 import { createLeafChecker } from './leaf-check.js';
 import { createPageReader, type PageReader, ROLE_FLAGS } from './page-check.js';
 import {
@@ -86,6 +88,8 @@ export interface ExamineOptions {
   readonly countsPages: boolean;
   /** Most pages that a thread takes at once; by default as many as it reads at once. */
   readonly unitPages: number | undefined;
+  /** Which kernel is used; by default the one that suits the file. */
+  readonly kernel: KernelKind | undefined;
 }
 
 /** What is known before the leaves are read. */
@@ -150,7 +154,15 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
   const read = markingReader(rawRead, pageMap);
   const dbtimeMax = isClean ? header.dbtimeDirtied : Infinity;
   const leafChecker = createLeafChecker(pageSize, dbtimeMax);
-  const context: SpaceContext = { read, pageSize, lastPgno, dbtimeMax, list, leafChecker };
+  const context: SpaceContext = {
+    read,
+    pageSize,
+    lastPgno,
+    dbtimeMax,
+    list,
+    leafChecker,
+    keys: [createKeyBuffer(), createKeyBuffer()],
+  };
   const registry = createSpaceRegistry(pageMap, trees, list);
   const spaces = yield* examineSpace(context, trees, registry);
   const lastOwned = checkSize(spaces.get(0), lastPgno, list);
@@ -184,6 +196,7 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
     pageMap,
     comparesIndexes: options.comparesIndexes,
     findingsMax: options.findingsMax,
+    kernel: options.kernel,
   };
   return {
     election,
@@ -483,6 +496,7 @@ function* walkTrees(
         push(parentFirstLeaf, leaves.length);
       },
       leaf: (pgno) => push(leaves, pgno),
+      wantsBounds: false,
       gap: () => push(leaves, 0),
     });
     if (!isComplete) incomplete.push(position);

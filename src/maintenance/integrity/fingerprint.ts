@@ -8,7 +8,8 @@
 import type { KeyBuffer } from './key-buffer.js';
 
 export const BUCKETS = 256;
-const LANES = 3;
+/** Words of a bucket. */
+export const LANES = 3;
 
 /** For each bucket: number of entries, and two sums of hashes, of one side less those of the other. */
 export type Fingerprint = Int32Array;

@@ -4,7 +4,6 @@
  * every other leaf is checked where it lies.
  */
 
-import type { Page } from '../../format/page.js';
 import type { FileSystem } from '../../io/file-system.js';
 import { nodeFileSystem } from '../../io/node-file-system.js';
 import type { RangeTask } from '../../workers/range-job.js';
@@ -12,7 +11,6 @@ import { createFindingList, RANK_SIZE } from './finding.js';
 import { createBoundsFinder } from './leaf-bounds.js';
 import { createLeafChecker } from './leaf-check.js';
 import type { LongValueEnds } from './long-value-check.js';
-import type { PageTrouble } from './page-check.js';
 import { createPageReader, reportTrouble } from './page-check.js';
 import { createPageLoader } from './page-loader.js';
 import {
@@ -23,7 +21,7 @@ import {
   UNIT_FIELDS,
   unitCount,
 } from './plan.js';
-import { createGatherer, createSums, type Differences, type IntegrityPart } from './tally.js';
+import { createGatherer, createSums, type Differences, type IntegrityPart, mergeIndexSums } from './tally.js';
 import { createTreeContents } from './tree-content.js';
 import { NO_BOUNDS } from './tree-walk.js';
 
@@ -45,8 +43,10 @@ export function createIntegrityTask(
   const file = fs.open(path, 'read');
   const list = createFindingList(differences === undefined ? plan.findingsMax : 0);
   const tally = differences === undefined ? createSums(list) : createGatherer(differences);
-  const contents = createTreeContents(file, plan, tally, list);
   const loader = createPageLoader(file, plan, windowPages);
+  // A second look needs the entries one by one.
+  const leafKernel = differences === undefined ? loader.leafKernel : undefined;
+  const contents = createTreeContents(file, plan, tally, list, leafKernel);
   const checker = createLeafChecker(pageSize, plan.dbtimeMax);
   const boundsOf = createBoundsFinder(plan, createPageReader(file, pageSize, lastPgno));
   const units = unitCount(plan);
@@ -54,15 +54,14 @@ export function createIntegrityTask(
   const isWanted = (position: number): boolean => differences?.trees.has(position) !== false;
 
   /** Checks the leaf at a position of the plan. */
-  const checkLeaf = (at: number, position: number, page: Page, trouble: PageTrouble | undefined): void => {
+  const checkLeaf = (at: number, position: number, slot: number): void => {
     const tree = trees[position];
     if (tree === undefined) return;
+    const page = loader.pageIn(slot);
     const { pgno } = page;
     const isRoot = pgno === tree.pgnoFdp;
     const first = plan.firstLeaf[position] ?? 0;
     const end = plan.firstLeaf[position + 1] ?? 0;
-    // The walk above the leaves has read a root that is a leaf, and reported what is wrong with it.
-    if (trouble !== undefined && !isRoot) reportTrouble(list, tree, pgno, trouble);
     const expected = {
       tree,
       roleFlags: tree.roleFlags,
@@ -71,6 +70,18 @@ export function createIntegrityTask(
       pgnoPrev: at === first ? 0 : leaves[at - 1] || undefined,
       pgnoNext: at === end - 1 ? 0 : leaves[at + 1] || undefined,
     };
+    if (leafKernel !== undefined && loader.isIntact(slot)) {
+      const listed = leafKernel.check(slot * pageSize, expected, contents.programOf(position));
+      if (listed >= 0) {
+        contents.count(position, leafKernel.live - listed);
+        if (listed > 0) checker.visit(page, leafKernel.lines, listed, contents.contentOf(position));
+        setState(pageMap, pgno, PAGE_STATE.used);
+        return;
+      }
+    }
+    const trouble = loader.troubleIn(slot);
+    // The walk above the leaves has read a root that is a leaf, and reported what is wrong with it.
+    if (trouble !== undefined && !isRoot) reportTrouble(list, tree, pgno, trouble);
     const isSound = trouble === undefined || trouble.severity === 'warning';
     const isRead = isSound && checker.check(page, expected, list, contents.contentOf(position));
     if (!isRead) contents.damagedTrees.add(position);
@@ -91,7 +102,7 @@ export function createIntegrityTask(
     }
     for (let slot = 0; slot < count; slot++) {
       if (leaves[first + slot] === 0) continue;
-      checkLeaf(first + slot, position, loader.pageIn(slot), loader.troubleIn(slot));
+      checkLeaf(first + slot, position, slot);
     }
     const seen = contents.longValuesOf(position)?.takeEnds();
     if (seen !== undefined && differences === undefined) ends.push({ tree: position, unit, ...seen });
@@ -130,7 +141,7 @@ export function createIntegrityTask(
       const leaf = leafAt[pgno] as number;
       if (leaf !== 0) {
         const position = treeOfLeaf(leaf - 1);
-        if (isWanted(position)) checkLeaf(leaf - 1, position, loader.pageIn(slot), loader.troubleIn(slot));
+        if (isWanted(position)) checkLeaf(leaf - 1, position, slot);
       } else if (isNeeded(pgno)) {
         setState(pageMap, pgno, loader.stateIn(slot, pgno <= plan.lastOwnedPgno));
         const trouble = loader.readErrorIn(slot);
@@ -145,18 +156,23 @@ export function createIntegrityTask(
       if (range < units) runUnit(range);
       else runWindow(range - units);
     },
-    result: () => ({
-      findings: list.findings,
-      counts: list.counts,
-      isTruncated: list.isTruncated,
-      damagedTrees: contents.damagedTrees,
-      uncomputable: contents.uncomputable,
-      nodes: contents.nodes,
-      indexes: tally.indexes,
-      references: tally.references,
-      ends,
-      hasReadErrors: list.hasReadErrors,
-    }),
+    result: () => {
+      for (const [position, whole] of leafKernel?.sums() ?? []) {
+        mergeIndexSums(tally.indexes, position, { whole, start: undefined, hasCutKeys: false });
+      }
+      return {
+        findings: list.findings,
+        counts: list.counts,
+        isTruncated: list.isTruncated,
+        damagedTrees: contents.damagedTrees,
+        uncomputable: contents.uncomputable,
+        nodes: contents.nodes,
+        indexes: tally.indexes,
+        references: tally.references,
+        ends,
+        hasReadErrors: list.hasReadErrors,
+      };
+    },
     close: () => file.close(),
   };
 }

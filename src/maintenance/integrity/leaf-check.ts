@@ -30,6 +30,8 @@ export type LeafContent = (page: Page, line: number, node: NodeView, key: KeyBuf
 export interface LeafChecker {
   /** Checks a sound page. Returns false if it cannot be read as a leaf of the tree; nothing was told of it then. */
   check(page: Page, expected: LeafExpectation, list: FindingList, content: LeafContent): boolean;
+  /** Tells of some lines of a leaf that is known to be in order. */
+  visit(page: Page, lines: Uint16Array, count: number, content: LeafContent): void;
 }
 
 /** A checker of leaves for one database; it keeps its buffers from page to page. */
@@ -108,6 +110,14 @@ export function createLeafChecker(pageSize: number, dbtimeMax: number): LeafChec
     tree.isUnique ? compareToBytes(key, bound) : compareWithData(key, page, node, bound);
 
   return {
+    visit(page, lines, count, content) {
+      for (let i = 0; i < count; i++) {
+        const line = lines[i] as number;
+        page.readNode(line, node);
+        copyNodeKey(page, node, key);
+        content(page, line, node, key);
+      }
+    },
     check(page, expected, list, content) {
       const { tree, roleFlags, isRoot } = expected;
       const { pgno } = page;

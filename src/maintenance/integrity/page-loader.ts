@@ -5,14 +5,19 @@ import { EseError } from '../../format/ese-error.js';
 import { PAGE_FLAG, Page, pageOffset } from '../../format/page.js';
 import { newPageScan } from '../../format/page-checksum.js';
 import type { FileHandle } from '../../io/file-system.js';
+import { createLeafKernel, LEAF_KERNEL_BYTES, type LeafKernel } from './leaf-kernel.js';
 import { BLANK, beyondEnd, isBlank, judgePage, type PageTrouble, readTrouble } from './page-check.js';
 import { type IntegrityPlan, PAGE_STATE } from './plan.js';
 
 export interface PageLoader {
+  /** Checks leaves in the memory of the loader, slot `n` at `n` pages; absent without WebAssembly. */
+  readonly leafKernel: LeafKernel | undefined;
   /** Reads `count` pages from `pgno` on into the slots from `slot` on, and checks their checksums. */
   load(slot: number, pgno: number, count: number): void;
   /** The page of a slot; valid until something else is loaded there. */
   pageIn(slot: number): Page;
+  /** The checksum of the page is right; nothing else was looked at. */
+  isIntact(slot: number): boolean;
   /** What is wrong with a page that a tree needs. */
   troubleIn(slot: number): PageTrouble | undefined;
   /** That the disk does not give a page back. */
@@ -29,8 +34,9 @@ const SMALL_FILE_PAGES = 1024;
 
 /** A loader with room for `slots` pages. */
 export function createPageLoader(file: FileHandle, plan: IntegrityPlan, slots: number): PageLoader {
-  const { pageSize, lastPgno } = plan;
-  const kernel = createChecksumKernel(slots * pageSize, lastPgno <= SMALL_FILE_PAGES ? 'js' : undefined);
+  const { pageSize, lastPgno, dbtimeMax } = plan;
+  const kind = plan.kernel ?? (lastPgno <= SMALL_FILE_PAGES ? 'js' : undefined);
+  const kernel = createChecksumKernel(slots * pageSize + LEAF_KERNEL_BYTES, kind);
   const scan = newPageScan();
   const pages: (Page | undefined)[] = [];
   const verdicts = new Uint8Array(slots);
@@ -76,6 +82,8 @@ export function createPageLoader(file: FileHandle, plan: IntegrityPlan, slots: n
   return {
     load,
     pageIn,
+    leafKernel: createLeafKernel(kernel, slots * pageSize, pageSize, dbtimeMax),
+    isIntact: (slot) => verdicts[slot] === VERDICT.good,
     troubleIn(slot) {
       switch (verdicts[slot]) {
         case VERDICT.unreadable:

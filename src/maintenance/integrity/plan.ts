@@ -3,6 +3,7 @@
  * what each page of the file is for. Everything is numbers or plain objects, so that threads can share it.
  */
 
+import type { KernelKind } from '../../format/checksum-kernel.js';
 import type { TableDefinition } from '../../format/table-definition.js';
 import type { FindingSubject } from './finding.js';
 
@@ -87,6 +88,8 @@ export interface IntegrityPlan {
   /** Whether indexes are compared with the rows. */
   readonly comparesIndexes: boolean;
   readonly findingsMax: number;
+  /** Which kernel is used; by default the one that suits the file. */
+  readonly kernel: KernelKind | undefined;
 }
 
 /** Positions of the trees of each table, by its number. */

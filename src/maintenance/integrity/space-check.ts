@@ -104,7 +104,8 @@ export function* readSpace(
   }
   const isDatabase = tree.parent < 0;
   const oe = yield* readSpaceTree(context, tree, 'OE', pgnoOe, isDatabase ? PGNO_MOST : lastOwnedPgno);
-  const last = isDatabase ? lastPageOf(oe.extents) : lastOwnedPgno;
+  // Where part of the owned extents is lost, they do not say where the database ends.
+  const last = isDatabase && oe.isComplete ? lastPageOf(oe.extents) : lastOwnedPgno;
   const ae = yield* readSpaceTree(context, tree, 'AE', pgnoAe, last);
   return {
     header,
@@ -175,6 +176,7 @@ function* readSpaceTree(
       return true;
     },
     parent: () => {},
+    wantsBounds: true,
     leaf: (pgno, bounds) => leaves.push({ pgno, bounds }),
     gap: () => leaves.push(undefined),
   });

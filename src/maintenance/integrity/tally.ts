@@ -12,6 +12,7 @@ import {
   type Fingerprint,
   hashEntry,
   hashNumber,
+  mergeFingerprint,
 } from './fingerprint.js';
 import {
   createEntryDifference,
@@ -32,6 +33,18 @@ export interface IndexSums {
   /** Over keys up to their first text: what can be compared where keys were cut off behind it. */
   readonly start: Fingerprint | undefined;
   hasCutKeys: boolean;
+}
+
+/** Adds sums of an index to those that are known. */
+export function mergeIndexSums(into: Map<number, IndexSums>, position: number, sums: IndexSums): void {
+  const known = into.get(position);
+  if (known === undefined) {
+    into.set(position, sums);
+    return;
+  }
+  mergeFingerprint(known.whole, sums.whole);
+  if (known.start !== undefined && sums.start !== undefined) mergeFingerprint(known.start, sums.start);
+  known.hasCutKeys ||= sums.hasCutKeys;
 }
 
 /** What one thread found. */

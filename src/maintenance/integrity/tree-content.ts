@@ -13,6 +13,7 @@ import type { FindingList } from './finding.js';
 import { type IndexComparison, planComparison } from './index-compare.js';
 import { copyBytes, createKeyBuffer } from './key-buffer.js';
 import type { LeafContent } from './leaf-check.js';
+import { COUNTED, type LeafKernel, type LeafProgram, LISTED, type ProgramKey } from './leaf-kernel.js';
 import { createLongValueChecker, type LongValueChecker } from './long-value-check.js';
 import { type CheckedTree, type IntegrityPlan, treesByTable } from './plan.js';
 import { createRecordChecker } from './record-check.js';
@@ -22,6 +23,10 @@ import type { Bookmark, ComparedIndex, Tally } from './tally.js';
 export interface TreeContents {
   /** Who hears of the nodes of a tree. */
   contentOf(position: number): LeafContent;
+  /** What the leaf kernel is to do with the nodes of a tree. */
+  programOf(position: number): LeafProgram;
+  /** Counts nodes of a tree that nobody heard of. */
+  count(position: number, nodes: number): void;
   /** The checker of a long-value tree, which must be told where a unit of its leaves ends. */
   longValuesOf(position: number): LongValueChecker | undefined;
   /** Trees of which nodes could not be read. */
@@ -46,12 +51,14 @@ export function createTreeContents(
   plan: IntegrityPlan,
   tally: Tally,
   list: FindingList,
+  leafKernel: LeafKernel | undefined,
 ): TreeContents {
   const { trees, pageSize } = plan;
   const damagedTrees = new Set<number>();
   const uncomputable = new Set<number>();
   const nodes = new Float64Array(trees.length);
   const contents: (LeafContent | undefined)[] = [];
+  const programs: (LeafProgram | undefined)[] = [];
   const longValues = new Map<number, LongValueChecker>();
   const tables = new Map<number, TableState>();
   const builtKey = createKeyBuffer();
@@ -174,7 +181,40 @@ export function createTreeContents(
     }
   };
 
+  const newProgram = (position: number): LeafProgram => {
+    const tree = trees[position];
+    if (tree === undefined || leafKernel === undefined) return LISTED;
+    if (tree.kind !== 'table' && tree.kind !== 'index') return LISTED;
+    const { definition, layout, indexes } = tableOf(tree.tableNumber);
+    if (tree.kind === 'index') {
+      const index = indexes.find((one) => one.position === position);
+      if (index === undefined) return COUNTED;
+      return index.comparison.kind === 'exact' ? leafKernel.programOfEntries(position) : LISTED;
+    }
+    const keys: ProgramKey[] = [];
+    const { primaryIndex } = definition;
+    if (primaryIndex !== undefined && primaryBuilder(layout, definition) !== undefined) {
+      keys.push({ index: primaryIndex, position: -1 });
+    }
+    for (const one of indexes) {
+      const index = definition.indexes[trees[one.position]?.indexNumber ?? -1];
+      if (index === undefined || one.comparison.kind !== 'exact') return LISTED;
+      keys.push({ index, position: one.position });
+    }
+    return leafKernel.programOfRows(layout, keys);
+  };
+
   return {
+    programOf(position) {
+      const known = programs[position];
+      if (known !== undefined) return known;
+      const made = newProgram(position);
+      programs[position] = made;
+      return made;
+    },
+    count(position, more) {
+      nodes[position] = (nodes[position] as number) + more;
+    },
     contentOf(position) {
       const known = contents[position];
       if (known !== undefined) return known;

@@ -6,6 +6,7 @@
 import { compareKeys } from '../../format/key.js';
 import { createNodeView, NODE_FLAG, PAGE_FLAG, type Page } from '../../format/page.js';
 import type { FindingList } from './finding.js';
+import { compareKeyBuffers, compareToBytes, copyNodeKey, type KeyBuffer } from './key-buffer.js';
 import { checkMembership, type PageReader, reportTrouble } from './page-check.js';
 import type { CheckedTree } from './plan.js';
 
@@ -28,12 +29,16 @@ export interface Bounds {
 
 export const NO_BOUNDS: Bounds = { lower: undefined, upper: undefined, parentPgno: 0, parentLine: 0 };
 
+const NO_KEY = new Uint8Array(0);
+
 export interface WalkVisitor {
   /** A page that the tree reaches. Returns false if it cannot be this tree's: it was reached before. */
   claim(pgno: number, isLeaf: boolean, fromPgno: number): boolean;
   /** A page whose children are leaves, before them. */
   parent(page: Page): void;
   leaf(pgno: number, bounds: Bounds): void;
+  /** Whether bounds of leaves are wanted; else they are not given. */
+  readonly wantsBounds: boolean;
   /** One or more leaves are unknown, because the page above them cannot be used. */
   gap(): void;
 }
@@ -44,6 +49,8 @@ export interface WalkContext {
   readonly lastPgno: number;
   readonly dbtimeMax: number;
   readonly list: FindingList;
+  /** Memory for keys that are compared with each other. */
+  readonly keys: readonly [KeyBuffer, KeyBuffer];
 }
 
 interface Frame {
@@ -66,6 +73,7 @@ export function* walkInternalPages(
   visitor: WalkVisitor,
 ): Generator<void, boolean, undefined> {
   const { list, lastPgno } = context;
+  const { wantsBounds } = visitor;
   const node = createNodeView();
   const path: Frame[] = [];
   let isComplete = true;
@@ -125,10 +133,11 @@ export function* walkInternalPages(
     const { page, line, lower } = frame;
     page.readNode(line, node);
     const pgno = page.childPgno(node);
-    const key = page.key(node);
     const isLast = line === page.nodeCount - 1;
-    const upper = key.length > 0 ? key : isLast ? frame.bounds.upper : undefined;
     frame.line++;
+    const isBounded = !isLeaf || wantsBounds;
+    const key = isBounded ? page.key(node) : NO_KEY;
+    const upper = key.length > 0 ? key : isLast ? frame.bounds.upper : undefined;
     frame.lower = upper;
     if (pgno < 1 || pgno > lastPgno) {
       list.add(tree, 'NODE_BOUNDS', 'error', `the node points to page ${pgno}, the file has ${lastPgno}`, {
@@ -138,7 +147,7 @@ export function* walkInternalPages(
       return undefined;
     }
     if (!visitor.claim(pgno, isLeaf, page.pgno)) return undefined;
-    const bounds = { lower, upper, parentPgno: page.pgno, parentLine: line };
+    const bounds = isBounded ? { lower, upper, parentPgno: page.pgno, parentLine: line } : NO_BOUNDS;
     return { pgno, bounds, isRightEdge: frame.isRightEdge && isLast };
   };
 
@@ -203,7 +212,7 @@ function checkInternalPage(
   if (page.pgnoPrev !== 0 || page.pgnoNext !== 0) {
     list.add(tree, 'TREE_LINKS', 'error', 'an internal page has siblings', { pgno });
   }
-  let previous: Uint8Array | undefined;
+  let [key, previous] = context.keys;
   let isOrdered = true;
   for (let line = 0; line < nodeCount; line++) {
     page.readNode(line, node);
@@ -213,7 +222,7 @@ function checkInternalPage(
     if ((node.flags & NODE_FLAG.compressed) !== 0 && (node.prefixLength < 3 || isRoot)) {
       report('NODE_PREFIX', prefixFault(isRoot, node.prefixLength), line);
     }
-    const key = page.key(node);
+    copyNodeKey(page, node, key);
     const isLast = line === nodeCount - 1;
     if (key.length > keyMost) report('NODE_BOUNDS', `the key has ${key.length} bytes`, line);
     if (key.length === 0) {
@@ -223,14 +232,14 @@ function checkInternalPage(
       }
     } else if (isLast && isRightEdge) {
       report('TREE_SEPARATOR', 'the last page of its level has no open end', line);
-    } else if (previous !== undefined && isOrdered) {
-      const order = compareKeys(previous, key);
+    } else if (line > 0 && isOrdered) {
+      const order = compareKeyBuffers(previous, key);
       if (order >= 0) {
         report(order === 0 ? 'NODE_DUP' : 'NODE_ORDER', orderFault(order), line);
         isOrdered = false;
       }
     }
-    previous = key;
+    [key, previous] = [previous, key];
   }
   if (!isOrdered) return true;
   checkInternalBounds(page, bounds, previous, isRightEdge, report);
@@ -241,7 +250,7 @@ function checkInternalPage(
 function checkInternalBounds(
   page: Page,
   { lower, upper }: Bounds,
-  lastKey: Uint8Array | undefined,
+  lastKey: KeyBuffer,
   isRightEdge: boolean,
   report: (code: 'TREE_SEPARATOR', what: string, line: number) => void,
 ): void {
@@ -250,12 +259,7 @@ function checkInternalBounds(
   const firstKey = page.key(node);
   if (lower !== undefined && firstKey.length > 0 && compareKeys(firstKey, lower) <= 0) {
     report('TREE_SEPARATOR', 'the first key of the page lies before the bound of its parent', 0);
-  } else if (
-    !isRightEdge &&
-    upper !== undefined &&
-    lastKey !== undefined &&
-    compareKeys(lastKey, upper) !== 0
-  ) {
+  } else if (!isRightEdge && upper !== undefined && compareToBytes(lastKey, upper) !== 0) {
     report('TREE_SEPARATOR', "the last key of the page is not its parent's", page.nodeCount - 1);
   }
 }
