@@ -10,7 +10,7 @@ import {
 import { COLTYP } from '../../format/column.js';
 import { EseError } from '../../format/ese-error.js';
 import type { RecordLayout } from '../../format/record.js';
-import { createRecordEncoder, type RecordEncoder } from '../../format/record-encoder.js';
+import { createRecordEncoder } from '../../format/record-encoder.js';
 import type { ColumnIds } from './column-ids.js';
 
 /**
@@ -41,7 +41,37 @@ export interface NewTable extends Omit<NewTree, 'type'> {
 
 /** A column of the catalog and its new value. */
 type Change = readonly [name: string, value: Uint8Array];
-type Changes = readonly Change[];
+export type Changes = readonly Change[];
+
+/** Makes a record of the catalog into another one: all that is not changed stays as it is stored. */
+export type CatalogEditor = (record: Uint8Array, changes: Changes, timeIfSet?: Uint8Array) => Uint8Array;
+
+/**
+ * A function that changes records of the catalog. `timeIfSet` is a FILETIME for the column that tells when a root
+ * was placed; it counts where the record has one.
+ *
+ * @param layout columns of the catalog
+ */
+export function createCatalogEditor(layout: RecordLayout): CatalogEditor {
+  const encoder = createRecordEncoder(layout);
+  const indexByName = new Map(layout.columns.map(({ name }, index) => [name, index]));
+  const time = indexByName.get('PgnoFDPLastSetTime');
+  return (record, changes, timeIfSet) => {
+    encoder.load(record, 0, record.length);
+    for (const [name, bytes] of changes) {
+      const index = indexByName.get(name);
+      if (index === undefined)
+        throw new EseError('JET_errCatalogCorrupted', `the catalog has no column ${name}`);
+      encoder.setValue(index, { bytes });
+    }
+    if (timeIfSet !== undefined && time !== undefined && encoder.values(time).length > 0) {
+      encoder.setValue(time, { bytes: timeIfSet });
+    }
+    const out = createByteWriter(record.length);
+    encoder.encode(out);
+    return out.bytes.slice(0, out.length);
+  };
+}
 
 /** Key segments: bits of the first byte of each (chapter 2.3.5). */
 const SEGMENT_BYTES = 4;
@@ -51,8 +81,7 @@ const SEGMENT_MUST_BE_NULL = 0x20;
 
 /** Makes the records of the new catalog. */
 export class NewCatalog {
-  readonly #encoder: RecordEncoder;
-  readonly #indexByName: ReadonlyMap<string, number>;
+  readonly #edit: CatalogEditor;
   readonly #shadowPages: number;
   readonly #placedAt: Uint8Array;
 
@@ -62,8 +91,7 @@ export class NewCatalog {
    * @param placedAt FILETIME, for rows that tell when their root was placed
    */
   constructor(layout: RecordLayout, shadowPages: number, placedAt: Uint8Array) {
-    this.#encoder = createRecordEncoder(layout);
-    this.#indexByName = new Map(layout.columns.map(({ name }, index) => [name, index]));
+    this.#edit = createCatalogEditor(layout);
     this.#shadowPages = shadowPages;
     this.#placedAt = placedAt;
   }
@@ -81,7 +109,7 @@ export class NewCatalog {
 
   #shadowRecord({ row, record }: CatalogRecord): Uint8Array {
     if (row.type !== CATALOG_TYPE.table) return record;
-    return this.#changed(record, [['PagesOrLocale', int32(this.#shadowPages)]]);
+    return this.#edit(record, [['PagesOrLocale', int32(this.#shadowPages)]]);
   }
 
   #tableRecord({ row, record }: CatalogRecord, table: NewTable): Uint8Array[] {
@@ -91,12 +119,12 @@ export class NewCatalog {
       case CATALOG_TYPE.table:
         return this.#treeRecord(record, table, changes);
       case CATALOG_TYPE.column: {
-        if (columns === undefined) return [this.#changed(record, changes)];
+        if (columns === undefined) return [this.#edit(record, changes)];
         const id = columns.ids.get(row.id);
         if (row.coltyp === COLTYP.nil || id === undefined) return [];
         const offset = columns.offsets.get(row.id);
         if (offset !== undefined) changes.push(['RecordOffset', int32(offset).subarray(0, 2)]);
-        return [this.#changed(record, [...changes, ['Id', int32(id)]])];
+        return [this.#edit(record, [...changes, ['Id', int32(id)]])];
       }
       case CATALOG_TYPE.index: {
         const isPrimary = row.id === row.objidTable;
@@ -117,31 +145,13 @@ export class NewCatalog {
         return tree === undefined ? [] : this.#treeRecord(record, tree, changes);
       }
       default:
-        return [this.#changed(record, changes)];
+        return [this.#edit(record, changes)];
     }
   }
 
   #treeRecord(record: Uint8Array, { objid, pgnoFdp }: Omit<NewTree, 'type'>, changes: Changes): Uint8Array[] {
     const all: Changes = [...changes, ['Id', int32(objid)], ['ColtypOrPgnoFDP', int32(pgnoFdp)]];
-    return [this.#changed(record, all, true)];
-  }
-
-  #changed(record: Uint8Array, changes: Changes, isTree = false): Uint8Array {
-    const encoder = this.#encoder;
-    encoder.load(record, 0, record.length);
-    for (const [name, bytes] of changes) {
-      const index = this.#indexByName.get(name);
-      if (index === undefined)
-        throw new EseError('JET_errCatalogCorrupted', `the catalog has no column ${name}`);
-      encoder.setValue(index, { bytes });
-    }
-    const time = isTree ? this.#indexByName.get('PgnoFDPLastSetTime') : undefined;
-    if (time !== undefined && encoder.values(time).length > 0) {
-      encoder.setValue(time, { bytes: this.#placedAt });
-    }
-    const out = createByteWriter(record.length);
-    encoder.encode(out);
-    return out.bytes.slice(0, out.length);
+    return [this.#edit(record, all, this.#placedAt)];
   }
 }
 
@@ -170,7 +180,8 @@ function segments(list: readonly IndexSegment[], { ids }: ColumnIds, index: stri
   return bytes;
 }
 
-function int32(value: number): Uint8Array {
+/** A number as a column of the catalog stores it. */
+export function int32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, true);
   return bytes;
