@@ -82,7 +82,7 @@ export class Cursor {
     this.#entries = this.#primary;
   }
 
-  #cursorOf(tree: Table['tree']): SessionTreeCursor {
+  #cursorOf(tree: Table['tree'], keepsData = false): SessionTreeCursor {
     const { changes } = this.table.host.trees;
     return new SessionTreeCursor({
       pages: changes.context.pages,
@@ -90,13 +90,14 @@ export class Cursor {
       dbid: changes.dbid,
       tree,
       reader: this.session,
+      keepsData,
     });
   }
 
   /** Follows another index from now on, and is nowhere; without a name, the order of the rows themselves. */
   setIndex(name?: string): void {
     this.#index = name === undefined ? undefined : this.table.index(name);
-    this.#entries = this.#index === undefined ? this.#primary : this.#cursorOf(this.#index.tree);
+    this.#entries = this.#index === undefined ? this.#primary : this.#cursorOf(this.#index.tree, true);
     this.#range = undefined;
     this.#located = undefined;
   }

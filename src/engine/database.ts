@@ -119,6 +119,7 @@ export class Database implements SchemaHost {
       mayWrite: (page) => this.#logUndoInfo(page),
       beforeWrite: (lgpos) => this.#beforeWrite(lgpos),
       freeBytes: () => environment.fs.freeBytes(path),
+      reusesMemory: true,
     });
     this.changes = new PageChanges({
       dbid,

@@ -1,13 +1,14 @@
 import { DBTIME_NIL } from '../format/dbtime.js';
 import type { Lgpos } from '../format/ese-error.js';
 import { insertRecordSize, writeInsertRecord } from '../format/insert-record.js';
-import { type LogRecord, logRecordView } from '../format/log-record.js';
+import type { LogRecord } from '../format/log-record.js';
 import type { LogRecordFields } from '../format/log-record-encoder.js';
 import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
 import type { LogRecordName } from '../format/log-record-type.js';
 import type { NodeView, Page } from '../format/page.js';
 import { encodeReplaceDiff } from '../format/replace-diff.js';
-import { applyMacro, applyRecord } from '../operations/apply.js';
+import { applyInsertion, applyMacro, applyRecord } from '../operations/apply.js';
+import type { Insertion } from '../operations/node-operations.js';
 import type { RedoContext, RedoPages } from '../operations/redo-context.js';
 import { RedoMap } from '../operations/redo-map.js';
 import type { NodeVersion } from './node-versions.js';
@@ -75,6 +76,16 @@ class NodeFields {
   bookmarkData: Uint8Array = NO_BYTES;
 }
 
+/** The same for an insert, which is applied without being read again. */
+class InsertionFields extends NodeFields implements Insertion {
+  readonly name = 'Insert';
+  cbSuffix = 0;
+  cbData = 0;
+  /** Where key and data lie in the log, behind each other. */
+  bytes: Uint8Array = NO_BYTES;
+  keyAt = 0;
+}
+
 /** The changes of the pages of one database. */
 export class PageChanges {
   readonly dbid: number;
@@ -84,6 +95,7 @@ export class PageChanges {
   readonly #lgpos = { generation: 0, isec: 0, ib: 0 };
   readonly #beforeChange: (() => void) | undefined;
   readonly #fields = new NodeFields();
+  readonly #insertion = new InsertionFields();
 
   constructor(options: PageChangesOptions) {
     const { dbid, pageSize, pages, transactions } = options;
@@ -186,23 +198,27 @@ export class PageChanges {
   ): void {
     this.begin(session);
     const rceid = this.#rceid(isVersioned, key.length);
-    const fields = this.#node(session, tree, page, line, isVersioned);
+    const fields = this.#insertion;
+    this.#fill(fields, session, tree, page, line, isVersioned);
     fields.rceid = rceid;
     fields.cbPrefix = page.prefixLengthFor(key);
+    fields.cbSuffix = key.length - fields.cbPrefix;
+    fields.cbData = data.length;
     fields.key = key;
     fields.data = data;
     this.#carryOutInsert(fields);
   }
 
   /** {@link carryOut} of the most frequent record: it is written where it stays in the log, and applied from there. */
-  #carryOutInsert(fields: NodeFields): void {
+  #carryOutInsert(fields: InsertionFields): void {
     const { log } = this.transactions;
     const size = insertRecordSize(fields);
     try {
       const at = log.reserve(size, this.#lgpos);
       if (at >= 0) {
-        writeInsertRecord(log.view, log.bytes, at, fields);
-        applyRecord(logRecordView(log.bytes, log.view, at, size), this.context);
+        fields.keyAt = writeInsertRecord(log.view, log.bytes, at, fields);
+        fields.bytes = log.bytes;
+        applyInsertion(fields, this.context);
         return;
       }
     } catch (error) {
@@ -350,6 +366,18 @@ export class PageChanges {
 
   #node(session: Session, tree: Tree, page: Page, line: number, isVersioned: boolean): NodeFields {
     const fields = this.#fields;
+    this.#fill(fields, session, tree, page, line, isVersioned);
+    return fields;
+  }
+
+  #fill(
+    fields: NodeFields,
+    session: Session,
+    tree: Tree,
+    page: Page,
+    line: number,
+    isVersioned: boolean,
+  ): void {
     fields.procid = session.procid;
     fields.dbid = this.dbid;
     fields.pgno = page.pgno;
@@ -361,7 +389,6 @@ export class PageChanges {
     fields.pageFlags = pageFlagsOf(tree, isVersioned);
     fields.pgnoFDP = tree.pgnoFdp;
     fields.objidFDP = tree.objid;
-    return fields;
   }
 
   #rceid(isVersioned: boolean, bytes: number): number {

@@ -68,6 +68,10 @@ class SplitLines {
   sumsMost = new Int32Array(LINES_START);
   /** Bytes that a line saves with the key before it as prefix. */
   common = new Int32Array(LINES_START);
+  /** By line from the start of a range: what {@link SplitLines.sumLeast} says. */
+  leftSums = new Int32Array(LINES_START + 1);
+  rightSums = new Int32Array(LINES_START + 1);
+  #nearestLess = new Int32Array(LINES_START + 1);
   /** The keys, one behind the other, and where each begins. */
   #keys = new Uint8Array(KEY_BYTES_START);
   #starts = new Int32Array(LINES_START + 1);
@@ -80,6 +84,37 @@ class SplitLines {
     this.sumsMost = new Int32Array(length);
     this.common = new Int32Array(length);
     this.#starts = new Int32Array(length + 1);
+    this.leftSums = new Int32Array(length + 1);
+    this.rightSums = new Int32Array(length + 1);
+    this.#nearestLess = new Int32Array(length + 1);
+  }
+
+  /**
+   * Sums, for each of the lines `start .. start + count - 1`, what it and the lines before it (`leftSums`), or behind
+   * it (`rightSums`), have in common with it: the least on the way to each, until there is nothing in common any more.
+   * The first line counts as having nothing in common with the one before.
+   */
+  sumLeast(start: number, count: number): void {
+    const { common, leftSums, rightSums } = this;
+    const nearest = this.#nearestLess;
+    leftSums[0] = 0;
+    nearest[0] = 0;
+    for (let line = 1; line < count; line++) {
+      const own = common[start + line] ?? 0;
+      let less = line - 1;
+      while (less > 0 && (common[start + less] ?? 0) >= own) less = nearest[less] ?? 0;
+      nearest[line] = less;
+      leftSums[line] = own * (line - less) + (leftSums[less] ?? 0);
+    }
+    rightSums[count] = 0;
+    nearest[count] = count;
+    for (let line = count - 1; line > 0; line--) {
+      const own = common[start + line] ?? 0;
+      let less = line + 1;
+      while (less < count && (common[start + less] ?? 0) >= own) less = nearest[less] ?? count;
+      nearest[line] = less;
+      rightSums[line] = own * (less - line) + (rightSums[less] ?? 0);
+    }
   }
 
   setNodeKey(line: number, page: Page, node: NodeView): number {
@@ -258,32 +293,28 @@ function bytesOf(sums: Int32Array, from: number, to: number): number {
 function choosePrefix(start: number, count: number): PrefixChoice {
   const { common } = lines;
   if (count < 2) return WITHOUT_PREFIX;
-  const at = (line: number): number => (line <= 0 || line >= count ? 0 : (common[start + line] ?? 0));
   if (count === 2) {
-    const saved = at(1) - PREFIX_OVERHEAD;
+    const saved = (common[start + 1] ?? 0) - PREFIX_OVERHEAD;
     return saved > 0 ? { line: 1, saved } : WITHOUT_PREFIX;
   }
-  let best = WITHOUT_PREFIX;
+  lines.sumLeast(start, count);
+  const { leftSums, rightSums } = lines;
+  let bestLine = NO_PREFIX;
+  let most = 0;
   for (let line = 1; line < count - 1; line++) {
+    const own = common[start + line] ?? 0;
     if (line !== 1 && line !== count - 2) {
       // A neighbour is at least as good.
-      if (at(line + 1) >= at(line)) continue;
-      if (at(line - 1) > at(line) && at(line + 1) < at(line)) continue;
+      const next = common[start + line + 1] ?? 0;
+      if (next >= own || (common[start + line - 1] ?? 0) > own) continue;
     }
-    let saved = -PREFIX_OVERHEAD;
-    let least = at(line);
-    for (let left = line; at(left) > 0; left--) {
-      least = Math.min(least, at(left));
-      saved += least;
+    const saved = (leftSums[line] ?? 0) + (rightSums[line + 1] ?? 0) - PREFIX_OVERHEAD;
+    if (saved > most) {
+      most = saved;
+      bestLine = line;
     }
-    least = at(line + 1);
-    for (let right = line + 1; at(right) > 0; right++) {
-      least = Math.min(least, at(right));
-      saved += least;
-    }
-    if (saved > best.saved) best = { line, saved };
   }
-  return best;
+  return bestLine === NO_PREFIX ? WITHOUT_PREFIX : { line: bestLine, saved: most };
 }
 
 /** Which of both pages would not hold its lines. */

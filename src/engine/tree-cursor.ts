@@ -13,6 +13,8 @@ export interface TreeCursorOptions {
   readonly dbid: number;
   readonly tree: Tree;
   readonly reader: Reader;
+  /** Whether `data` stays what it is until the next move, whatever changes: for entries of indexes. */
+  readonly keepsData?: boolean;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -49,7 +51,7 @@ export class SessionTreeCursor {
     return this.#key.subarray(0, this.#keyLength);
   }
 
-  /** Data of the current node as the session sees it: valid until the next move or change. */
+  /** Data of the current node as the session sees it: valid until the next move, change or end of a transaction. */
   get data(): Uint8Array {
     return this.#data;
   }
@@ -147,7 +149,7 @@ export class SessionTreeCursor {
 
   /** Puts the cursor on a node, if the session sees it. */
   #settle(page: Page, line: number): boolean {
-    const { versions, dbid, reader } = this.#options;
+    const { versions, dbid, reader, keepsData } = this.#options;
     const node = this.#node;
     page.readNode(line, node);
     const data = visibleData(versions, dbid, this.tree, page, node, reader);
@@ -155,8 +157,8 @@ export class SessionTreeCursor {
     const length = node.prefixLength + node.suffixLength;
     if (this.#key.length < length) this.#key = new Uint8Array(2 * length);
     this.#keyLength = page.copyKey(node, this.#key);
-    this.#data = data;
-    if (!this.tree.isUnique) this.#bookmarkData = data.slice();
+    this.#data = keepsData === true ? data.slice() : data;
+    if (!this.tree.isUnique) this.#bookmarkData = keepsData === true ? this.#data : data.slice();
     this.#page = page;
     this.#dbtime = page.dbtime;
     this.#line = line;

@@ -59,9 +59,13 @@ export interface PathStep {
 export class TreeSearch {
   readonly node: NodeView = createNodeView();
   readonly #pages: TreePages;
+  /** The way that was gone; steps behind `#depth` are left from before. */
   readonly #path: { page: Page; line: number }[] = [];
+  #depth = 0;
   /** What was searched, where the way to it was not gone. */
-  #shortcut: { readonly tree: Tree; readonly target: Uint8Array | undefined } | undefined;
+  #shortcut: Tree | undefined;
+  #shortcutKey: Uint8Array = NO_BYTES;
+  #shortcutData: Uint8Array = NO_BYTES;
   #leaf: Page | undefined;
   /** Line of the node with the bookmark, or where it would be inserted. */
   line = 0;
@@ -82,11 +86,11 @@ export class TreeSearch {
   /** Copy of the way from the root down, without the leaf. */
   path(): PathStep[] {
     if (this.#shortcut !== undefined) {
-      const { tree, target } = this.#shortcut;
-      const leaf = this.#descend(tree, target);
+      const target = this.#concatenated(this.#shortcutKey, this.#shortcutData);
+      const leaf = this.#descend(this.#shortcut, target);
       if (leaf !== this.#leaf) throw new Error(`page ${this.leaf.pgno} is not where its nodes belong`);
     }
-    return this.#path.map(({ page, line }) => ({ page, line }));
+    return this.#path.slice(0, this.#depth).map(({ page, line }) => ({ page, line }));
   }
 
   /** Searches a bookmark. Throws JET_errBadParentPageLink when pages do not belong to the tree. */
@@ -131,7 +135,9 @@ export class TreeSearch {
     }
     this.#leaf = page;
     this.#setLine(found);
-    this.#shortcut = { tree, target: this.#concatenated(key, data ?? NO_BYTES) };
+    this.#shortcut = tree;
+    this.#shortcutKey = key;
+    this.#shortcutData = data ?? NO_BYTES;
     return true;
   }
 
@@ -153,26 +159,38 @@ export class TreeSearch {
     if (data.length === 0) return key;
     const length = key.length + data.length;
     if (this.#target.length < length) this.#target = new Uint8Array(2 * length);
-    this.#target.set(key);
-    this.#target.set(data, key.length);
+    const target = this.#target;
+    for (let i = 0; i < key.length; i++) target[i] = key[i] ?? 0;
+    for (let i = 0; i < data.length; i++) target[key.length + i] = data[i] ?? 0;
     return this.#target.subarray(0, length);
   }
 
   #descend(tree: Tree, target: Uint8Array | undefined): Page {
-    const path = this.#path;
-    path.length = 0;
+    let depth = 0;
     this.#shortcut = undefined;
     let page = this.#treePage(tree, rootPageOf(tree));
     while ((page.flags & PAGE_FLAG.leaf) === 0) {
       const line = target === undefined ? page.nodeCount - 1 : page.findChild(target);
-      if (line < 0 || line >= page.nodeCount || path.length >= DEPTH_MAX) {
+      if (line < 0 || line >= page.nodeCount || depth >= DEPTH_MAX) {
         throw new EseError('JET_errBadParentPageLink', 'a search finds no child page', { pgno: page.pgno });
       }
-      path.push({ page, line });
+      this.#setStep(depth, page, line);
+      depth++;
       page.readNode(line, this.node);
       page = this.#treePage(tree, page.childPgno(this.node));
     }
+    this.#depth = depth;
     return page;
+  }
+
+  #setStep(depth: number, page: Page, line: number): void {
+    const step = this.#path[depth];
+    if (step === undefined) {
+      this.#path.push({ page, line });
+    } else {
+      step.page = page;
+      step.line = line;
+    }
   }
 
   #treePage(tree: Tree, pgno: number): Page {

@@ -265,9 +265,11 @@ export class TreeWriter {
     key: Uint8Array,
   ): boolean {
     if (isVersioned) this.changes.transactions.versions.ensureRoom(key.length + operation.data.length);
-    const levels = planSplit(tree, this.search.leaf, this.search.path(), operation, (page, line) =>
-      this.#reservedAt(tree, page, line),
-    );
+    const { versions } = this.changes.transactions;
+    const reservedAt = versions.hasShrunk(this.changes.dbid, tree.objid)
+      ? (page: Page, line: number) => this.#reservedAt(tree, page, line)
+      : () => 0;
+    const levels = planSplit(tree, this.search.leaf, this.search.path(), operation, reservedAt);
     this.#takePages(session, tree, levels);
     const lowest = levels[levels.length - 1];
     const isDone = lowest?.page.isLeaf === true && lowest.choice?.operation !== SPLIT_OPERATION.none;

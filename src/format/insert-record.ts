@@ -38,8 +38,16 @@ export function insertRecordSize({ key, data }: Pick<InsertFields, 'key' | 'data
   return INSERT_BYTES + key.length + data.length;
 }
 
-/** Writes an Insert record; there is room for {@link insertRecordSize} bytes. */
-export function writeInsertRecord(view: DataView, bytes: Uint8Array, at: number, fields: InsertFields): void {
+/**
+ * Writes an Insert record; there is room for {@link insertRecordSize} bytes. Returns where in `bytes` its key begins,
+ * and behind it the data.
+ */
+export function writeInsertRecord(
+  view: DataView,
+  bytes: Uint8Array,
+  at: number,
+  fields: InsertFields,
+): number {
   const { key, data, cbPrefix } = fields;
   bytes[at] = LRTYP.Insert;
   view.setUint16(at + 1, fields.procid, true);
@@ -62,4 +70,5 @@ export function writeInsertRecord(view: DataView, bytes: Uint8Array, at: number,
   const dataAt = keyAt + key.length;
   if (data.length < SHORT_COPY) for (let i = 0; i < data.length; i++) bytes[dataAt + i] = data[i] ?? 0;
   else bytes.set(data, dataAt);
+  return keyAt;
 }

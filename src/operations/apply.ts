@@ -14,6 +14,7 @@ import {
   applyReplace,
   applyUndo,
   applyUndoInfo,
+  type Insertion,
   type LeafOperation,
 } from './node-operations.js';
 import { applyPageMove } from './page-move.js';
@@ -80,6 +81,15 @@ export function applyRecord(record: LogRecord, context: RedoContext): void {
       throw new EseError('JET_errLogCorrupted', `a ${record.name} record changes no page`);
     }
     apply(record, context);
+  } catch (error) {
+    throw placed(error, context);
+  }
+}
+
+/** {@link applyRecord} for who has just made an Insert record, and need not read it again. */
+export function applyInsertion(insertion: Insertion, context: RedoContext): void {
+  try {
+    applyInsert(insertion, context);
   } catch (error) {
     throw placed(error, context);
   }

@@ -59,9 +59,25 @@ export function bookmarkDataOf(change: NodeChange, data: Uint8Array): Uint8Array
   return (change.pageFlags & LOG_PAGE_FLAG.unique) !== 0 ? NO_BYTES : data;
 }
 
+/** An Insert record, or who has just made one: the key of `cbPrefix + cbSuffix` bytes lies at `keyAt`, the data behind. */
+export type Insertion = NodeChange &
+  Pick<
+    LogRecordOf<'Insert'>,
+    | 'name'
+    | 'dbtime'
+    | 'dbtimeBefore'
+    | 'iline'
+    | 'rceid'
+    | 'bytes'
+    | 'keyAt'
+    | 'cbPrefix'
+    | 'cbSuffix'
+    | 'cbData'
+  >;
+
 /** Insert: a new node at the logged line, with as much of its key taken from the prefix as was logged. */
-export function applyInsert(record: LogRecordOf<'Insert'>, context: RedoContext): void {
-  const page = nodePage(record, context);
+export function applyInsert(record: Insertion, context: RedoContext): void {
+  const page = pageToChange(context, record.pgno, record.dbtimeBefore, record.dbtime, record.objidFDP);
   if (page !== undefined) {
     const { cbPrefix, bytes, keyAt } = record;
     if (cbPrefix > 0) checkPrefix(page, bytes, keyAt, cbPrefix);
@@ -287,7 +303,7 @@ function checkPrefix(page: Page, bytes: Uint8Array, keyAt: number, count: number
 
 /** Remembers an insert of any kind: it is undone by its bookmark alone, so it is always known. */
 export function rememberInsert(
-  record: RecordOfType<'Insert' | 'FlagInsert' | 'FlagInsertAndReplaceData'>,
+  record: Insertion | RecordOfType<'FlagInsert' | 'FlagInsertAndReplaceData'>,
   context: RedoContext,
 ): void {
   if (!isVersioned(record)) return;
