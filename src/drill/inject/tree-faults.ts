@@ -197,13 +197,19 @@ function addExtent(
   for (const pgno of leaves) {
     const page = victim.page(pgno);
     let line = 0;
+    let order = 1;
     while (line < page.nodeCount) {
       page.readNode(line, view);
-      if (page.compareKey(view, key) >= 0) break;
+      order = page.compareKey(view, key);
+      if (order >= 0) break;
       line++;
     }
     if (line === page.nodeCount && pgno !== leaves.at(-1)) continue;
-    victim.edit(pgno, (edited) => edited.insertKeyed(line, 0, key, encodeExtentData(1)));
+    victim.edit(pgno, (edited) => {
+      // The node of an extent that was used up may still be there, marked as deleted.
+      if (order === 0) edited.deleteNode(line);
+      edited.insertKeyed(line, 0, key, encodeExtentData(1));
+    });
     return pgno;
   }
   throw tooFew(victim.file.path, 'leaf in the space tree', {}, 0);
