@@ -23,6 +23,7 @@ import {
   type LogCheck,
   type LogProblem,
   type LogStreamFiles,
+  nameProblem,
 } from '../recovery/log-stream.js';
 import { forEachPageReference } from './log-page-references.js';
 import { type LogRecordReport, logRecordReport } from './log-record-report.js';
@@ -201,13 +202,23 @@ export function dumpLog(fs: FileSystem, path: string, options: DumpLogOptions = 
     if (!(caught instanceof EseError)) throw caught;
     error = caught;
   }
+  const problem = error === undefined ? generationProblem(path, base, header) : undefined;
+  error ??= problem?.error;
   const report: LogReport = {
     ...headerReport,
     ...(error === undefined ? {} : { status: 'damaged', error: errorReport(error) }),
+    ...(problem === undefined ? {} : { problem: problemReport(problem) }),
     ...end,
     ...tallies.report(),
   };
   return { report, error };
+}
+
+/** Whether the file has the name of a log of another generation. Any other name says nothing. */
+function generationProblem(path: string, base: string, header: LogHeader): LogProblem | undefined {
+  const name = basename(path);
+  const parsed = parseLogFileName(name, base);
+  return parsed === undefined ? undefined : nameProblem(header, { ...parsed, name, path });
 }
 
 function readRecords(

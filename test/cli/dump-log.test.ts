@@ -60,6 +60,25 @@ function damage(file: string, offset: number): void {
 describeWithCorpus('/ml of one log', () => {
   const log = corpusPath('logs', 'secedit', 'edb.log');
 
+  test('a log under the name of another generation is -513, whatever else it holds', async () => {
+    const set = copySet('srum-dirty');
+    const [first = ''] = readdirSync(set).filter((name) => /^SRU[0-9A-F]{5}\.log$/.test(name));
+    const generation = Number.parseInt(first.slice(3, 8), 16);
+    const renamed = join(set, 'SRU0AAAA.log');
+    copyFileSync(join(set, first), renamed);
+    const run = await eseutil(['-ml', renamed]);
+    expect(run.exit).toBe(2);
+    const hex = generation.toString(16).toUpperCase();
+    expect(run.lines).toContain(
+      `      ERROR: Mismatched log generation ${generation} (0x${hex}) with log file name. Expected generation 43690 (0xAAAA).`,
+    );
+    expect(run.stdout).toContain('error -513 (JET_errLogGenerationMismatch');
+    // A name that is not one of a log says nothing about the generation.
+    const other = join(set, 'copy of a log.bin');
+    copyFileSync(join(set, first), other);
+    expect((await eseutil(['-ml', other])).exit).toBe(0);
+  });
+
   test('every header line says what the facts say', async () => {
     const fact = corpusJson<HeaderFacts>('logs', 'secedit', 'edb.log.header.json');
     const run = await eseutil(['-ml', log]);
