@@ -1,58 +1,419 @@
 /**
  * The catalog of a damaged database: from its better copy, or from what both have left (format specification,
- * chapter 7.2.4), and the tables that it has lost.
+ * chapter 7.2.4), with the roots of trees where the pages say that they are.
  */
 
+import { CATALOG_DEFINITION, CATALOG_INDEX_ROWS, CATALOG_SHADOW_DEFINITION } from '../../engine/catalog.js';
+import type { TreeRoot } from '../../engine/tree-reader.js';
+import {
+  CATALOG_COLUMNS,
+  CATALOG_TYPE,
+  type CatalogIndexRow,
+  type CatalogLongValueRow,
+  type CatalogRow,
+  type CatalogTableRow,
+  createCatalogRowDecoder,
+  INDEX_FLAG,
+  OBJID_CATALOG,
+  OBJID_CATALOG_SHADOW,
+} from '../../format/catalog-row.js';
+import { catalogColumnRows } from '../../format/catalog-row-encoder.js';
 import { EseError } from '../../format/ese-error.js';
+import { PAGE_FLAG } from '../../format/page.js';
+import { createRecordLayout } from '../../format/record.js';
 import type { Steps } from '../defrag/copy-trees.js';
-import type { CatalogRecord } from '../defrag/new-catalog.js';
+import {
+  type CatalogEditor,
+  type CatalogRecord,
+  type Changes,
+  createCatalogEditor,
+  int32,
+} from '../defrag/new-catalog.js';
+import { CATALOG, SHADOW_CATALOG } from '../integrity/catalog-check.js';
 import type { Finding } from '../report-values.js';
+import { createRowMaker } from './new-rows.js';
+import { classOf, flagsOf, PAGE_CLASS } from './page-scan.js';
+import { createRecordJudge } from './salvage-judge.js';
+import type { SalvageCounts } from './salvage-node.js';
 import type { SalvageSource } from './salvage-source.js';
+import { salvageNodes } from './salvage-tree.js';
 
-/** A table of which the catalog has no rows any more. */
-export interface DiscoveredTable {
-  readonly objid: number;
-  /** `Recovered_<objid>`, or its name in the database that gave the schema. */
-  readonly name: string;
-  /** Its root page; 0 if that is lost. */
-  readonly pgnoFdp: number;
-  readonly leafPages: number;
-  /** Rows for the catalog. */
-  readonly records: readonly CatalogRecord[];
-  /**
-   * The schema is unknown: the table has the columns `key` and `raw`, which take key and data of each node (see
-   * {@link createRawRecords}). Otherwise its records are those of the schema.
-   */
-  readonly isRaw: boolean;
-  /** Its long-value tree. */
-  readonly longValueTree: { readonly objid: number; readonly pgnoFdp: number } | undefined;
+/** One copy of the catalog, as far as it could be read. */
+interface CatalogCopy {
+  /** By node key, as text of one byte a character. */
+  readonly rows: ReadonlyMap<string, CopyRow>;
+  /** Nothing of it is lost. */
+  readonly isWhole: boolean;
+  readonly counts: SalvageCounts;
+}
+
+interface CopyRow extends CatalogRecord {
+  /** Time of the last change of its page. */
+  readonly dbtime: number;
 }
 
 export interface SalvagedCatalog {
-  /** Rows in the order of their keys, those of discovered tables included. */
+  /** Rows in the order of their keys. */
   readonly records: readonly CatalogRecord[];
   readonly from: 'primary' | 'shadow' | 'union';
+  /** Rows of the chosen copy, or of both, may be missing. */
+  readonly isIncomplete: boolean;
   readonly findings: readonly Finding[];
-  readonly discovered: readonly DiscoveredTable[];
+  /** What reading the two copies found. */
+  readonly primary: SalvageCounts;
+  readonly shadow: SalvageCounts;
 }
 
-export interface CatalogSalvageOptions {
-  /** Rows of the catalog of a database with the schema of lost tables. */
-  readonly schema?: readonly CatalogRecord[];
+type TreeRow = CatalogTableRow | CatalogIndexRow | CatalogLongValueRow;
+
+function isTreeRow(row: CatalogRow): row is TreeRow {
+  return (
+    row.type === CATALOG_TYPE.table || row.type === CATALOG_TYPE.index || row.type === CATALOG_TYPE.longValue
+  );
 }
 
-/** Reads the catalog. */
-export function* salvageCatalog(
-  _source: SalvageSource,
-  _options: CatalogSalvageOptions = {},
-): Steps<SalvagedCatalog> {
-  yield;
-  throw new EseError('JET_errInternalError', 'not yet');
+function isPrimaryIndex(row: CatalogRow): boolean {
+  return row.type === CATALOG_TYPE.index && (row.flags & INDEX_FLAG.primary) !== 0;
 }
 
-/** Makes the records of a table whose schema is unknown: key and data of a node of the lost table as two columns. */
-export function createRawRecords(
-  _pageSize: number,
-): (key: Uint8Array, keyLength: number, bytes: Uint8Array, start: number, end: number) => Uint8Array {
-  throw new EseError('JET_errInternalError', 'not yet');
+function isCatalogTable(objid: number): boolean {
+  return objid === OBJID_CATALOG || objid === OBJID_CATALOG_SHADOW;
+}
+
+/** Reads the catalog. Roots of lost tables that nobody knows are 0 in its rows. */
+export function* salvageCatalog(source: SalvageSource): Steps<SalvagedCatalog> {
+  const findings: Finding[] = [];
+  const primary = yield* readCopy(source, CATALOG, findings);
+  const shadow = yield* readCopy(source, SHADOW_CATALOG, findings);
+  const from = chooseCopy(primary, shadow);
+  const chosen = from === 'union' ? unionOf(primary, shadow) : (from === 'primary' ? primary : shadow).rows;
+  const other = from === 'shadow' ? primary : shadow;
+  const ordered = [...chosen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record);
+  const mender = new CatalogMender(source, withOwnRows(ordered, source.pageSize), other, findings);
+  return {
+    records: mender.run(),
+    from,
+    isIncomplete: from === 'union' && !(primary.isWhole || (shadow.isWhole && shadow.rows.size > 0)),
+    findings,
+    primary: primary.counts,
+    shadow: shadow.counts,
+  };
+}
+
+function* readCopy(source: SalvageSource, root: TreeRoot, findings: Finding[]): Steps<CatalogCopy> {
+  const definition = root.objid === OBJID_CATALOG ? CATALOG_DEFINITION : CATALOG_SHADOW_DEFINITION;
+  const decode = createCatalogRowDecoder(source.pageSize);
+  const judge = createRecordJudge(definition, source.pageSize);
+  const rows = new Map<string, CopyRow>();
+  let odd = 0;
+  const tree = { ...root, kind: 'table', isUnique: true, judge } as const;
+  const counts = yield* salvageNodes(source, tree, (node) => {
+    const { key, keyLength, bytes, dataOffset, dataLength, pgno, line } = node;
+    const record = bytes.slice(dataOffset, dataOffset + dataLength);
+    try {
+      const row = decode(record, 0, record.length);
+      const text = Buffer.from(key.buffer, key.byteOffset, keyLength).toString('latin1');
+      rows.set(text, { row, record, dbtime: source.read(pgno).page.dbtime });
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      odd++;
+      findings.push({
+        code: 'CAT_ENTRY',
+        severity: 'error',
+        message: error.detail,
+        pgno,
+        node: line,
+        object: definition.name,
+        action: 'dropped',
+      });
+    }
+  });
+  return { rows, isWhole: odd === 0 && counts.lost.length === 0 && counts.dropped.length === 0, counts };
+}
+
+/** The copy that is whole; of two whole ones that with more rows (chapter 7.1.2, step 4). */
+function chooseCopy(primary: CatalogCopy, shadow: CatalogCopy): SalvagedCatalog['from'] {
+  const isShadowWhole = shadow.isWhole && shadow.rows.size > 0;
+  if (primary.isWhole) return isShadowWhole && shadow.rows.size > primary.rows.size ? 'shadow' : 'primary';
+  return isShadowWhole ? 'shadow' : 'union';
+}
+
+/** What both copies have left; of two images of a row the newer one, of equally old ones that of the primary. */
+function unionOf(primary: CatalogCopy, shadow: CatalogCopy): ReadonlyMap<string, CopyRow> {
+  const rows = new Map(primary.rows);
+  for (const [key, row] of shadow.rows) {
+    const known = rows.get(key);
+    if (known === undefined || row.dbtime > known.dbtime) rows.set(key, row);
+  }
+  return rows;
+}
+
+/** Adds what the catalog says of itself, where that is lost: it is the same in every database. */
+function withOwnRows(records: readonly CatalogRecord[], pageSize: number): CatalogRecord[] {
+  const make = createRowMaker(pageSize);
+  const columnsOf = (objid: number): CatalogRecord[] =>
+    records.filter(({ row }) => row.objidTable === objid && row.type === CATALOG_TYPE.column);
+  const ids = new Set(
+    [OBJID_CATALOG, OBJID_CATALOG_SHADOW].flatMap((objid) => columnsOf(objid).map(({ row }) => row.id)),
+  );
+  const own: CatalogRecord[] = [];
+  for (const { objid, pgnoFdp, name, flags, density } of [CATALOG_DEFINITION, CATALOG_SHADOW_DEFINITION]) {
+    const has = (type: number, id: number): boolean =>
+      records.some(({ row }) => row.objidTable === objid && row.type === type && row.id === id);
+    if (!has(CATALOG_TYPE.table, objid)) {
+      const pages = 0;
+      own.push(
+        make({
+          type: CATALOG_TYPE.table,
+          objidTable: objid,
+          id: objid,
+          name,
+          flags,
+          pgnoFdp,
+          density,
+          pages,
+        }),
+      );
+    }
+    for (const row of catalogColumnRows(objid)) {
+      // A database knows of the columns that its format had: where all rows are lost, of all.
+      const isDue = ids.size === 0 || ids.has(row.id);
+      if (isDue && !has(CATALOG_TYPE.column, row.id)) own.push(make(row));
+    }
+    for (const row of CATALOG_INDEX_ROWS) {
+      if (row.objidTable === objid && !has(CATALOG_TYPE.index, row.id)) own.push(make(row));
+    }
+  }
+  return own.length === 0 ? [...records] : [...own, ...records].sort(byKey);
+}
+
+function byKey({ row: a }: CatalogRecord, { row: b }: CatalogRecord): number {
+  const typeOf = (row: CatalogRow): number => (row.type === 0 ? row.storedType : row.type);
+  return a.objidTable - b.objidTable || typeOf(a) - typeOf(b) || a.id - b.id;
+}
+
+/** What the page says that a row calls a root. */
+type RootVerdict = 'right' | 'wrong' | 'unknown';
+
+/** Puts rows right that contradict the pages or each other (chapter 7.1.5). */
+class CatalogMender {
+  readonly #source: SalvageSource;
+  readonly #findings: Finding[];
+  readonly #decode: ReturnType<typeof createCatalogRowDecoder>;
+  readonly #edit: CatalogEditor;
+  readonly #others: ReadonlyMap<string, readonly CopyRow[]>;
+  readonly #ids = new Set<number>();
+  #records: CatalogRecord[];
+
+  constructor(
+    source: SalvageSource,
+    records: readonly CatalogRecord[],
+    other: CatalogCopy,
+    findings: Finding[],
+  ) {
+    this.#source = source;
+    this.#records = [...records];
+    this.#findings = findings;
+    this.#decode = createCatalogRowDecoder(source.pageSize);
+    this.#edit = createCatalogEditor(createRecordLayout(CATALOG_COLUMNS, source.pageSize));
+    const others = new Map<string, CopyRow[]>();
+    for (const record of other.rows.values()) {
+      const name = nameOf(record.row);
+      const list = others.get(name);
+      if (list === undefined) others.set(name, [record]);
+      else list.push(record);
+    }
+    this.#others = others;
+    for (const { row } of records)
+      if (isTreeRow(row) && this.#judgeRoot(row) === 'right') this.#ids.add(row.id);
+  }
+
+  run(): CatalogRecord[] {
+    this.#addTableRows();
+    this.#records = this.#records.map((record) => this.#withRoot(record));
+    this.#records = this.#withoutTwins();
+    this.#records = this.#withPrimaryIndexes();
+    return this.#records.sort(byKey);
+  }
+
+  #report(row: CatalogRow, message: string, action: string, code = 'CAT_ENTRY'): void {
+    const { name: object, objidTable: objid } = row;
+    this.#findings.push({ code, severity: 'error', message, objid, object, action });
+  }
+
+  #changed({ record }: CatalogRecord, changes: Changes): CatalogRecord {
+    const bytes = this.#edit(record, changes);
+    return { record: bytes, row: this.#decode(bytes, 0, bytes.length) };
+  }
+
+  /** Makes table rows for rows that have none. */
+  #addTableRows(): void {
+    const tables = new Set<number>();
+    for (const { row } of this.#records) if (row.type === CATALOG_TYPE.table) tables.add(row.objidTable);
+    const make = createRowMaker(this.#source.pageSize);
+    for (const { row } of [...this.#records]) {
+      const { objidTable } = row;
+      if (tables.has(objidTable)) continue;
+      tables.add(objidTable);
+      const index = this.#records.find(
+        (one) => one.row.objidTable === objidTable && isPrimaryIndex(one.row),
+      )?.row;
+      const pgnoFdp =
+        index !== undefined && isTreeRow(index) ? index.pgnoFdp : findRoot(this.#source, objidTable, 0);
+      const name = recoveredName(objidTable);
+      this.#records.push(
+        make({
+          type: CATALOG_TYPE.table,
+          objidTable,
+          id: objidTable,
+          name,
+          flags: 0,
+          pgnoFdp,
+          density: DENSITY_DEFAULT,
+          pages: 1,
+        }),
+      );
+      this.#report(row, `the rows of table ${objidTable} include no table row`, `it is called ${name}`);
+    }
+  }
+
+  /** What the root page of a row says of it. */
+  #judgeRoot({ pgnoFdp, id }: TreeRow): RootVerdict {
+    if (pgnoFdp < 1 || pgnoFdp > this.#source.lastPgno) return 'wrong';
+    const { page, worth } = this.#source.read(pgnoFdp);
+    if (worth === 'lost' || worth === 'damaged') return 'unknown';
+    return page.isRoot && page.objid === id && (page.flags & PAGE_FLAG.spaceTree) === 0 ? 'right' : 'wrong';
+  }
+
+  /** A row of a tree whose root is where it says. */
+  #withRoot(record: CatalogRecord): CatalogRecord {
+    const { row } = record;
+    if (!isTreeRow(row) || isPrimaryIndex(row) || isCatalogTable(row.objidTable)) return record;
+    const isMisnamed = row.type === CATALOG_TYPE.table && row.id !== row.objidTable;
+    if (isMisnamed) {
+      this.#report(
+        row,
+        `the table row says ${row.id} of table ${row.objidTable}`,
+        'corrected',
+        'CAT_DUP_OBJID',
+      );
+      return this.#withRoot(this.#changed(record, [['Id', int32(row.objidTable)]]));
+    }
+    if (this.#judgeRoot(row) !== 'wrong') return record;
+    const twin = this.#others
+      .get(nameOf(row))
+      ?.find(({ row: one }) => isTreeRow(one) && this.#judgeRoot(one) === 'right');
+    if (twin !== undefined && (twin.row.id === row.id || !this.#ids.has(twin.row.id))) {
+      this.#ids.add(twin.row.id);
+      this.#report(row, `page ${row.pgnoFdp} is not its root`, 'taken from the other copy');
+      return { row: twin.row, record: twin.record };
+    }
+    const pgnoFdp = findRoot(this.#source, row.id, roleOf(row));
+    if (pgnoFdp !== 0 && !this.#isRootOfOther(row, pgnoFdp)) {
+      this.#report(row, `page ${row.pgnoFdp} is not its root`, `page ${pgnoFdp} is`);
+      return this.#changed(record, [['ColtypOrPgnoFDP', int32(pgnoFdp)]]);
+    }
+    const stated = this.#source.read(row.pgnoFdp);
+    const { objid, isRoot } = stated.page;
+    if (stated.worth === 'intact' && isRoot && objid > OBJID_CATALOG_SHADOW && !this.#ids.has(objid)) {
+      const isOfKind = (stated.page.flags & ROLES) === roleOf(row) && row.type !== CATALOG_TYPE.table;
+      if (
+        isOfKind &&
+        this.#records.some((one) => one.row !== row && isTreeRow(one.row) && one.row.id === row.id)
+      ) {
+        this.#ids.add(objid);
+        this.#report(row, `another tree has the number ${row.id}`, `its root says ${objid}`, 'CAT_DUP_OBJID');
+        return this.#changed(record, [['Id', int32(objid)]]);
+      }
+    }
+    this.#report(row, `page ${row.pgnoFdp} is not its root`, 'its leaves are looked for');
+    return record;
+  }
+
+  /** Whether another tree has that root. */
+  #isRootOfOther(row: TreeRow, pgnoFdp: number): boolean {
+    return this.#records.some(
+      ({ row: one }) =>
+        one !== row && isTreeRow(one) && !isPrimaryIndex(one) && one.pgnoFdp === pgnoFdp && one.id === row.id,
+    );
+  }
+
+  /** Of rows that claim one number, those whose root agrees stay; the others are left out. */
+  #withoutTwins(): CatalogRecord[] {
+    const best = new Map<number, TreeRow>();
+    for (const { row } of this.#records) {
+      if (!isTreeRow(row) || isPrimaryIndex(row)) continue;
+      const known = best.get(row.id);
+      if (known === undefined || (this.#judgeRoot(known) !== 'right' && this.#judgeRoot(row) === 'right')) {
+        best.set(row.id, row);
+      }
+    }
+    return this.#records.filter(({ row }) => {
+      if (!isTreeRow(row) || isPrimaryIndex(row)) return true;
+      const kept = best.get(row.id);
+      if (kept === undefined || kept === row) return true;
+      this.#report(row, `${kept.name} has the number ${row.id} too`, 'dropped', 'CAT_DUP_OBJID');
+      return false;
+    });
+  }
+
+  /** The primary index of a table has the tree of its table. */
+  #withPrimaryIndexes(): CatalogRecord[] {
+    const tables = new Map<number, CatalogTableRow>();
+    for (const { row } of this.#records) if (row.type === CATALOG_TYPE.table) tables.set(row.id, row);
+    return this.#records.map((record) => {
+      const { row } = record;
+      const table = tables.get(row.objidTable);
+      if (!isPrimaryIndex(row) || !isTreeRow(row) || table === undefined) return record;
+      if (row.id === table.id && row.pgnoFdp === table.pgnoFdp) return record;
+      return this.#changed(record, [
+        ['Id', int32(table.id)],
+        ['ColtypOrPgnoFDP', int32(table.pgnoFdp)],
+      ]);
+    });
+  }
+}
+
+const DENSITY_DEFAULT = 80;
+const ROLES = PAGE_FLAG.index | PAGE_FLAG.longValue;
+
+/** What tells a row of one copy from others when its number may be wrong. */
+function nameOf({ objidTable, type, name }: CatalogRow): string {
+  return `${objidTable} ${type} ${name.toUpperCase()}`;
+}
+
+function roleOf({ type }: TreeRow): number {
+  return type === CATALOG_TYPE.table
+    ? 0
+    : type === CATALOG_TYPE.index
+      ? PAGE_FLAG.index
+      : PAGE_FLAG.longValue;
+}
+
+/** The name of a table that has lost its own. */
+export function recoveredName(objid: number): string {
+  return `Recovered_${objid}`;
+}
+
+/**
+ * The page that says of itself that it is the root of a tree; 0 where none does.
+ *
+ * @param roleFlags the tree is an index, or has long values ({@link PAGE_FLAG}); 0 for that of a table
+ */
+export function findRoot(source: SalvageSource, objid: number, roleFlags: number): number {
+  const { scan, available } = source;
+  let best = 0;
+  let newest = -1;
+  for (const pgno of source.pagesOf(objid)) {
+    const one = classOf(scan, pgno);
+    if (one !== PAGE_CLASS.leaf && one !== PAGE_CLASS.branch && one !== PAGE_CLASS.unsound) continue;
+    const flags = flagsOf(scan, pgno);
+    if ((flags & PAGE_FLAG.root) === 0 || (flags & (ROLES | PAGE_FLAG.spaceTree)) !== roleFlags) continue;
+    if (available[pgno] === 1) continue;
+    const { dbtime } = source.read(pgno).page;
+    if (dbtime <= newest) continue;
+    newest = dbtime;
+    best = pgno;
+  }
+  return best;
 }

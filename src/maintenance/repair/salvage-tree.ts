@@ -386,7 +386,8 @@ function holes(
     });
   }
   for (const leaf of inside) {
-    const range = lostOfLeaf(survey, claim, leaf, upper);
+    const { first: lower, pgno } = leaf;
+    const range = lostOfLeaf(survey, { ...claim, lower, pgno }, leaf, leaf.last);
     if (range !== undefined) found.push(range);
   }
   return found;
