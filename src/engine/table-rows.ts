@@ -187,9 +187,13 @@ export function longValueReader(table: Table, reader: Reader): ReadLongValue {
 /** Inserts the entries of the record in `table.values` into all secondary indexes. */
 function insertEntries(session: Session, table: Table, reader: ReadLongValue, key: Uint8Array): void {
   const { trees } = table.host;
-  for (const index of table.secondaries) {
-    for (const entry of keysOf(index.keys, table, reader))
-      trees.insert(session, index.tree, entry, key, true);
+  for (const { keys, tree } of table.secondaries) {
+    if (keys.isSingle) {
+      const entry = keys.first(table.values, reader);
+      if (entry !== undefined) trees.insert(session, tree, entry, key, true);
+      continue;
+    }
+    for (const entry of keysOf(keys, table, reader)) trees.insert(session, tree, entry, key, true);
   }
 }
 
@@ -203,9 +207,9 @@ export function keysOf(builder: KeyBuilder, table: Table, reader: ReadLongValue)
 function primaryKey(table: Table, reader: ReadLongValue): Uint8Array {
   const { primaryKeys } = table;
   if (primaryKeys === undefined) return table.nextSequenceKey();
-  const [key] = keysOf(primaryKeys, table, reader);
+  const key = primaryKeys.first(table.values, reader);
   if (key === undefined) throw new EseError('JET_errNullInvalid', 'the primary key must not be NULL');
-  return key;
+  return key.slice();
 }
 
 function intersects(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
@@ -257,7 +261,7 @@ function setColumns(session: Session, table: Table, changes: RowChanges): void {
     }
     if (!mayBeSeparated(column)) {
       const [bytes] = values;
-      if (values.length === 1 && bytes !== undefined) encoder.setValue(index, { bytes });
+      if (values.length === 1 && bytes !== undefined) encoder.setBytes(index, bytes);
       else
         encoder.setValues(
           index,

@@ -45,6 +45,10 @@ export interface KeyBuilder {
     readLongValue: ReadLongValue,
     emit: (key: Uint8Array, length: number) => void,
   ): number;
+  /** No record has more than one key. */
+  readonly isSingle: boolean;
+  /** The first key of a record, as a view that the next key overwrites; undefined if it has none. Throws as `build`. */
+  first(values: RecordValues, readLongValue: ReadLongValue): Uint8Array | undefined;
 }
 
 /** What one attempt to build a key came to; the order of the NULL cases is that of their tests. */
@@ -225,17 +229,41 @@ export function createKeyBuilder(
     return seen.size;
   };
 
+  let view = key;
+  /** Whether a record has the one key that it may have. */
+  const buildSingle = (values: RecordValues, readLongValue: ReadLongValue): boolean => {
+    for (const { columnIndex, mustBeNull } of conditions) {
+      if ((valueCount(layout, values, columnIndex) === 0) !== mustBeNull) return false;
+    }
+    return isAdmitted(buildOne(values, readLongValue, 0));
+  };
+
   return {
     needsSortKeys: index.lcMapFlags !== LCMAP_UPPERCASE && segments.some((segment) => segment.isUnicode),
+    isSingle: isPlain,
+    first(values, readLongValue) {
+      if (!isPlain) {
+        let first: Uint8Array | undefined;
+        this.build(values, readLongValue, (one, length) => {
+          first ??= one.slice(0, length);
+        });
+        return first;
+      }
+      if (!buildSingle(values, readLongValue)) return undefined;
+      if (view.length !== keyLength) view = key.subarray(0, keyLength);
+      return view;
+    },
     build(values, readLongValue, emit) {
+      if (isPlain) {
+        if (!buildSingle(values, readLongValue)) return 0;
+        emit(key, keyLength);
+        return 1;
+      }
       for (const { columnIndex, mustBeNull } of conditions) {
         if ((valueCount(layout, values, columnIndex) === 0) !== mustBeNull) return 0;
       }
       itags.fill(1);
-      if (!isPlain) return buildAll(values, readLongValue, emit);
-      if (!isAdmitted(buildOne(values, readLongValue, 0))) return 0;
-      emit(key, keyLength);
-      return 1;
+      return buildAll(values, readLongValue, emit);
     },
   };
 }

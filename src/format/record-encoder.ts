@@ -69,6 +69,8 @@ export interface RecordEncoder {
    * @throws EseError JET_errInvalidParameter for a fixed column of another size.
    */
   setValue(columnIndex: number, value: StoredValue): void;
+  /** The same for a value that is stored as it is. */
+  setBytes(columnIndex: number, bytes: Uint8Array): void;
   /** Gives a tagged column several values; one is the same as `setValue`, none as `setNull`. */
   setValues(columnIndex: number, values: readonly StoredValue[]): void;
   /** Makes a column NULL; a default does not come through. */
@@ -155,6 +157,29 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
     } else if (values !== undefined) {
       tagged.splice(place, 0, { order, fid: column.columnId, values });
     }
+  };
+
+  /** Gives a fixed or variable column its value; false for a tagged one. */
+  const setUntagged = (column: ColumnDefinition, bytes: Uint8Array): boolean => {
+    const { columnId } = column;
+    if (isFixedColumn(columnId)) {
+      const size = layout.fixedSizes[columnId] ?? 0;
+      if (bytes.length !== size) {
+        throw new EseError(
+          'JET_errInvalidParameter',
+          `column ${column.name} holds ${size} bytes, not ${bytes.length}`,
+        );
+      }
+      if (columnId > fidFixedLast) growFixed(columnId);
+      const offset = layout.fixedOffsets[columnId] ?? 0;
+      for (let i = 0; i < size; i++) fixed[offset + i] = bytes[i] ?? 0;
+      fixedNull[columnId] = 0;
+      return true;
+    }
+    if (!isVariableColumn(columnId)) return false;
+    if (columnId > fidVarLast) growVariable(columnId);
+    variables[columnId - FID_VARIABLE_LEAST] = bytes;
+    return true;
   };
 
   /** End of the fixed values. Those of deleted columns keep the room that the stored record gives them. */
@@ -269,25 +294,12 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
 
     setValue(columnIndex, value) {
       const column = columnAt(columnIndex);
-      const { columnId } = column;
-      if (isFixedColumn(columnId)) {
-        const size = layout.fixedSizes[columnId] ?? 0;
-        if (value.bytes.length !== size) {
-          throw new EseError(
-            'JET_errInvalidParameter',
-            `column ${column.name} holds ${size} bytes, not ${value.bytes.length}`,
-          );
-        }
-        if (columnId > fidFixedLast) growFixed(columnId);
-        const offset = layout.fixedOffsets[columnId] ?? 0;
-        for (let i = 0; i < size; i++) fixed[offset + i] = value.bytes[i] ?? 0;
-        fixedNull[columnId] = 0;
-      } else if (isVariableColumn(columnId)) {
-        if (columnId > fidVarLast) growVariable(columnId);
-        variables[columnId - FID_VARIABLE_LEAST] = value.bytes;
-      } else {
-        setTagged(column, [value]);
-      }
+      if (!setUntagged(column, value.bytes)) setTagged(column, [value]);
+    },
+
+    setBytes(columnIndex, bytes) {
+      const column = columnAt(columnIndex);
+      if (!setUntagged(column, bytes)) setTagged(column, [{ bytes }]);
     },
 
     setValues(columnIndex, values) {
