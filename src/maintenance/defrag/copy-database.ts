@@ -1,5 +1,6 @@
 import { type BuiltDatabase, DatabaseBuilder } from '../../engine/bulk/database-builder.js';
 import { LeafScan } from '../../engine/bulk/leaf-scan.js';
+import type { ReadAhead } from '../../engine/bulk/read-ahead.js';
 import type { DatabaseReader } from '../../engine/database-reader.js';
 import type { TreeRoot } from '../../engine/tree-reader.js';
 import { createCatalogRowDecoder, OBJID_CATALOG, PGNO_CATALOG } from '../../format/catalog-row.js';
@@ -28,6 +29,8 @@ export interface CopyOptions {
   readonly placedAt: Uint8Array;
   /** Told of each table, but for the engine's own. */
   readonly onTable: (table: CopiedTable) => void;
+  /** Somebody who reads pages of the old database before they are needed. */
+  readonly ahead?: ReadAhead | undefined;
 }
 
 /** What was copied. */
@@ -52,13 +55,20 @@ export function* copyDatabase(
   source: DatabaseReader,
   sourceFile: FileHandle,
   target: FileHandle,
-  { keepsIds, placedAt, onTable }: CopyOptions,
+  { keepsIds, placedAt, onTable, ahead }: CopyOptions,
 ): Steps<CopyReport> {
   const { pageSize, header } = source;
   const isShadowed = (header.dbFlags & DB_FLAG_SHADOWING_DISABLED) === 0;
   const builder = new DatabaseBuilder(target, { pageSize, isShadowed, readBytes: READ_BYTES });
   const { writer } = builder;
-  const scan = new LeafScan(sourceFile, source.source, writer.kernel, writer.readOffset, writer.readBytes);
+  const scan = new LeafScan(
+    sourceFile,
+    source.source,
+    writer.kernel,
+    writer.readOffset,
+    writer.readBytes,
+    ahead,
+  );
   const copy: TreeCopy = { scan, writer };
   const rows = yield* readCatalog(copy);
   const { tables, faults } = groupCatalogRows(rows.map(({ row }) => row));
@@ -75,7 +85,7 @@ export function* copyDatabase(
   let records = 0;
   const built = yield* makeDatabase(builder, {
     tables,
-    rows,
+    rows: () => rows,
     placedAt,
     newObjid,
     *makeTable(table) {

@@ -43,6 +43,8 @@ export interface TableOutcome {
   readonly made: NewTable;
   readonly figures: CopiedTable;
   readonly orphans: number;
+  /** Secondary indexes and their entries. */
+  readonly indexEntries: readonly { readonly name: string; readonly entries: number }[];
   /** Indexes that were not complete yet, and were copied so. */
   readonly incompleteIndexes: readonly string[];
 }
@@ -50,6 +52,8 @@ export interface TableOutcome {
 export interface TableCopierOptions {
   /** Column ids and ids of long values stay as they are. */
   readonly keepsIds: boolean;
+  /** Records stay, whose column says with value 0 that they are to be deleted. Default: they go. */
+  readonly keepsZeroed?: boolean;
   /** Number of a tree in the new database. */
   newObjid(old: number): number;
 }
@@ -73,7 +77,7 @@ export class TableCopier {
     const copy = this.#copy;
     const { keepsIds } = this.#options;
     const { autoIncrement } = this.#spaceHeader(table);
-    const deleteOnZero = deleteOnZeroColumns(table.columns);
+    const deleteOnZero = this.#options.keepsZeroed === true ? [] : deleteOnZeroColumns(table.columns);
     const longValues =
       table.longValueTree === undefined
         ? undefined
@@ -102,6 +106,7 @@ export class TableCopier {
       if (values.tree !== undefined) trees.set(table.longValueTree.objid, values.tree);
     }
     const incompleteIndexes: string[] = [];
+    const indexEntries: { name: string; entries: number }[] = [];
     for (const [i, index] of secondaries.entries()) {
       const options = {
         objid: objidsOfIndexes[i] ?? 0,
@@ -110,7 +115,8 @@ export class TableCopier {
         density: DENSITY_FULL,
       };
       const child = region.child(options);
-      yield* copyIndex(copy, index, child, copied.skipped);
+      const { nodes } = yield* copyIndex(copy, index, child, copied.skipped);
+      indexEntries.push({ name: index.name, entries: nodes });
       child.close();
       trees.set(index.objid, { objid: options.objid, pgnoFdp: child.pgnoRoot, type: CATALOG_TYPE.index });
       if ((index.flags & INDEX_FLAG.deferredPopulate) !== 0) incompleteIndexes.push(index.name);
@@ -130,7 +136,7 @@ export class TableCopier {
       pagesWritten: this.#builder.pagesSince(region.pgnoRoot),
     };
     const made = { objid, pgnoFdp: region.pgnoRoot, trees, columns };
-    return { made, figures, orphans: values.orphans, incompleteIndexes };
+    return { made, figures, orphans: values.orphans, indexEntries, incompleteIndexes };
   }
 
   /** Copies the long values of a table. Where no record refers to any, there is no tree for them. */

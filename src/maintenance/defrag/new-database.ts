@@ -35,8 +35,8 @@ const DROPPED_TABLES =
 /** What goes into the new database. */
 export interface DatabasePlan {
   readonly tables: readonly TableDefinition[];
-  /** The catalog of the old database; read when all tables are made. */
-  readonly rows: readonly CatalogRecord[];
+  /** The catalog of the old database; asked for when all tables are made. */
+  rows(): readonly CatalogRecord[];
   /** FILETIME of the work. */
   readonly placedAt: Uint8Array;
   /** Number of a tree in the new database. */
@@ -47,7 +47,7 @@ export interface DatabasePlan {
 
 /** Makes the database; see {@link DatabaseBuilder} for what is left to do. */
 export function* makeDatabase(builder: DatabaseBuilder, plan: DatabasePlan): Steps<BuiltDatabase> {
-  const { tables, rows, placedAt } = plan;
+  const { tables, placedAt } = plan;
   const { pageSize } = builder.writer;
   const made = new Map<number, NewTable>();
   const systemTable = (name: string): TableDefinition | undefined =>
@@ -67,7 +67,10 @@ export function* makeDatabase(builder: DatabaseBuilder, plan: DatabasePlan): Ste
     writeObjids(builder, made.values(), objids, objidsTree);
   const catalog = tables.find(({ objid }) => objid === OBJID_CATALOG) ?? CATALOG_DEFINITION;
   const layout = createRecordLayout(catalog.columns, pageSize);
-  builder.writeCatalog(layout, new NewCatalog(layout, CATALOG_SHADOW_PAGES, placedAt).records(rows, made));
+  builder.writeCatalog(
+    layout,
+    new NewCatalog(layout, CATALOG_SHADOW_PAGES, placedAt).records(plan.rows(), made),
+  );
   return builder.finish();
 }
 

@@ -1,3 +1,4 @@
+import { OBJID_CATALOG } from '../../format/catalog-row.js';
 import { DATABASE_STATE } from '../../format/database-header.js';
 import type { IntegrityCode, IntegrityFinding, IntegrityResult } from '../integrity.js';
 import type { RepairSource } from './source-view.js';
@@ -50,6 +51,24 @@ export function diagnose(
   };
 }
 
+/** What is wrong with space trees, the catalog and counts does not hinder the copying of a tree. */
+const HARMLESS_TO_COPYING = /^(?:SPACE_|SIZE_|CAT_|HDR_|LV_ORPHAN|LV_REF_)/;
+
+/** Whether the catalog that the check used may lack tables, or say something wrong of them. */
+export function isCatalogDamaged({ report }: IntegrityResult): boolean {
+  return (
+    !report.complete ||
+    report.catalogUsed !== 'primary' ||
+    report.findingsTruncated === true ||
+    report.findings.some(
+      ({ code, severity, objid }) =>
+        severity === 'error' &&
+        ((code.startsWith('CAT_') && code !== 'CAT_SHADOW_BAD') ||
+          (objid === OBJID_CATALOG && !HARMLESS_TO_COPYING.test(code))),
+    )
+  );
+}
+
 /** Trees of each damaged table; an empty set stands for all of them. */
 function damagedTables(
   { tables, findingsTruncated }: IntegrityResult['report'],
@@ -57,7 +76,8 @@ function damagedTables(
 ): Map<number, Set<number>> {
   const byName = new Map(tables.map(({ name, objid }) => [name, objid]));
   const damaged = new Map<number, Set<number>>();
-  for (const { table, objid } of toMend) {
+  for (const { code, table, objid } of toMend) {
+    if (HARMLESS_TO_COPYING.test(code)) continue;
     const objidTable = table === undefined ? undefined : byName.get(table);
     if (objidTable === undefined) continue;
     const trees = damaged.get(objidTable) ?? new Set<number>();

@@ -1,15 +1,52 @@
+import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { type BuiltDatabase, DatabaseBuilder } from '../../engine/bulk/database-builder.js';
+import { LeafScan } from '../../engine/bulk/leaf-scan.js';
+import { CATALOG_DEFINITION } from '../../engine/catalog.js';
+import { createFilePageSource } from '../../engine/page-source.js';
+import type { TreeRoot } from '../../engine/tree-reader.js';
+import {
+  OBJID_CATALOG,
+  OBJID_CATALOG_SHADOW,
+  OBJID_DATABASE,
+  PGNO_CATALOG,
+  PGNO_CATALOG_SHADOW,
+  PGNO_DATABASE,
+} from '../../format/catalog-row.js';
+import {
+  DATABASE_STATE,
+  DB_FLAG_SHADOWING_DISABLED,
+  FILE_TYPE,
+  writeHeaderFields,
+} from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
+import { createRecordLayout } from '../../format/record.js';
 import type { Signature } from '../../format/signature.js';
+import { groupCatalogRows, type TableDefinition } from '../../format/table-definition.js';
 import type { Environment } from '../../io/environment.js';
+import { openExclusive } from '../../io/exclusive-file.js';
+import type { FileHandle } from '../../io/file-system.js';
+import { removeTemporaries, replaceFile } from '../../io/replace-file.js';
+import { READ_BYTES } from '../defrag/copy-database.js';
+import { TableCopier } from '../defrag/copy-table.js';
+import type { Steps, TreeCopy } from '../defrag/copy-trees.js';
+import { makeDatabase } from '../defrag/new-database.js';
 import type { PageCensus } from '../integrity/conclude.js';
 import type { IntegrityResult } from '../integrity.js';
 import type { Finding } from '../report-values.js';
-import type { Diagnosis } from './diagnosis.js';
-import type { PageScan } from './page-scan.js';
-import type { RepairedTable, RepairOptions } from './repair-report.js';
-import type { RepairedIdentity } from './repaired-header.js';
+import { type CatalogEdits, editedRows, newCatalogEdits, stubColumns } from './catalog-edits.js';
+import { type Diagnosis, isCatalogDamaged } from './diagnosis.js';
+import { type LostItems, openLostItems } from './lost-items.js';
+import { classOf, PAGE_CLASS, type PageScan } from './page-scan.js';
+import type { TargetReader } from './rebuild-context.js';
+import { type RebuiltTable, rebuildTable, type TableDamage } from './rebuild-table.js';
+import type { RepairedTable, RepairOptions, RepairResult } from './repair-report.js';
+import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
+import { type SalvagedCatalog, salvageCatalog } from './salvage-catalog.js';
+import { noteSpace, openSalvage, type SalvageSource, takeCensus } from './salvage-source.js';
 import type { RepairSource } from './source-view.js';
 
+/** Making a damaged database anew, in a file of its own (format specification, chapter 7.2.2). */
 export interface RebuildJob {
   readonly environment: Environment;
   readonly source: RepairSource;
@@ -19,6 +56,7 @@ export interface RebuildJob {
   readonly temp: string;
   readonly identity: RepairedIdentity & { readonly signDbHdrFlush: Signature };
   readonly options: RepairOptions;
+  /** What was wrong. */
   readonly findings: readonly Finding[];
 }
 
@@ -30,9 +68,324 @@ export interface Rebuilt {
   readonly findings: readonly Finding[];
   readonly keptLost: string | null;
   readonly lost: boolean;
-  readonly catalogFrom: 'primary' | 'shadow' | 'union' | undefined;
+  readonly catalogFrom: RepairResult['catalogFrom'];
 }
 
-export async function rebuildDatabase(_job: RebuildJob): Promise<Rebuilt> {
-  throw new EseError('JET_errFeatureNotAvailable', 'rebuilding a damaged database is not available yet');
+const FINDINGS_MAX = 100_000;
+const YIELD_MS = 16;
+/** Lowest format update whose roots can keep an auto-increment maximum (chapter 1.9). */
+const UPDATE_MAJOR_EXTENDED_HEADER = 30;
+/** FILETIME of 1970, in units of 100 ns. */
+const FILETIME_EPOCH = 116_444_736_000_000_000n;
+
+/**
+ * Makes the database anew at `temp`, durably but for its place.
+ *
+ * @throws EseError JET_errDiskFull, JET_errDatabaseCorruptedNoRepair, and whatever the new database cannot be made
+ *   of; nothing stays at `temp` then
+ */
+export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
+  const { environment, source, temp, options, scan } = job;
+  const { fs } = environment;
+  if (options.skipSpaceCheck !== true) checkSpace(job);
+  const salvage = openSalvage(source.fs, source.path, scan);
+  const lost =
+    options.keepLost === undefined
+      ? undefined
+      : openLostItems(fs, options.keepLost, salvage.file, source.pageSize);
+  try {
+    options.onPhase?.('repair');
+    const catalog = await drain(readCatalog(job, salvage), job, 0);
+    const damaged = new Map(catalog.damaged);
+    for (;;) {
+      removeTemporaries(fs, temp);
+      replaceFile(environment, temp, twice(unfinishedHeader(job)));
+      const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
+      try {
+        const outcome = await drain(
+          new Rebuild(job, salvage, catalog, damaged, target, lost).run(),
+          job,
+          leafPages(scan),
+        );
+        return await finish(job, salvage, catalog, outcome, target, lost);
+      } catch (error) {
+        // A table that the check found sound, and that cannot be read all the same.
+        if (!(error instanceof UnsoundTable) || damaged.has(error.objid)) throw error;
+        damaged.set(error.objid, new Set());
+      } finally {
+        target.close();
+      }
+    }
+  } catch (error) {
+    if (fs.exists(temp)) fs.unlink(temp);
+    throw error instanceof UnsoundTable ? error.cause : error;
+  } finally {
+    lost?.close();
+    salvage.close();
+  }
+}
+
+/** Looks at the free space: the new database is at most as large as the old one, and both are there for a while. */
+function checkSpace({ environment, source, temp, options }: RebuildJob): void {
+  const needed = source.wholeBytes * (options.undoFile === undefined ? 1 : 2);
+  const free = environment.fs.freeBytes(temp);
+  if (free >= needed) return;
+  throw new EseError('JET_errDiskFull', `the volume has ${free} bytes free; ${needed} are needed`, {
+    file: temp,
+  });
+}
+
+function unfinishedHeader({ source, identity }: RebuildJob): Uint8Array {
+  const bytes = source.headerBytes.slice();
+  writeHeaderFields(bytes, {
+    ...repairedHeader(source.header, identity),
+    state: DATABASE_STATE.justCreated,
+    fileType: FILE_TYPE.temporaryDatabase,
+  });
+  return bytes;
+}
+
+function twice(header: Uint8Array): Uint8Array {
+  const both = new Uint8Array(2 * header.length);
+  both.set(header);
+  both.set(header, header.length);
+  return both;
+}
+
+function leafPages(scan: PageScan): number {
+  let leaves = 0;
+  for (let pgno = 1; pgno <= scan.lastPgno; pgno++) if (classOf(scan, pgno) === PAGE_CLASS.leaf) leaves++;
+  return leaves;
+}
+
+async function drain<T>(steps: Steps<T>, { options }: RebuildJob, total: number): Promise<T> {
+  let yieldedAt = performance.now();
+  for (let done = 0; ; done++) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (performance.now() - yieldedAt < YIELD_MS) continue;
+    if (total > 0) options.onProgress?.(Math.min(done, total), total);
+    await setImmediate();
+    options.signal?.throwIfAborted();
+    yieldedAt = performance.now();
+  }
+}
+
+interface UsedCatalog {
+  readonly catalog: SalvagedCatalog;
+  readonly tables: readonly TableDefinition[];
+  /** Where the catalog came from, if it was not whole. */
+  readonly from: RepairResult['catalogFrom'];
+  readonly damaged: ReadonlyMap<number, ReadonlySet<number>>;
+}
+
+function* readCatalog({ check, diagnosis }: RebuildJob, salvage: SalvageSource): Steps<UsedCatalog> {
+  noteSpace(salvage, [
+    { pgnoFdp: PGNO_DATABASE, objid: OBJID_DATABASE },
+    { pgnoFdp: PGNO_CATALOG, objid: OBJID_CATALOG },
+    { pgnoFdp: PGNO_CATALOG_SHADOW, objid: OBJID_CATALOG_SHADOW },
+  ]);
+  const catalog = yield* salvageCatalog(salvage);
+  const { tables } = groupCatalogRows(catalog.records.map(({ row }) => row));
+  noteSpace(salvage, tables.flatMap(treesOf));
+  const isDamaged = isCatalogDamaged(check);
+  if (!isDamaged) return { catalog, tables, from: undefined, damaged: diagnosis.damaged };
+  // What the check said was said of the tables of another catalog.
+  const damaged = new Map(tables.map(({ objid }) => [objid, new Set<number>()]));
+  return { catalog, tables, from: catalog.from, damaged };
+}
+
+function treesOf({ pgnoFdp, objid, longValueTree, indexes }: TableDefinition): TreeRoot[] {
+  const secondaries = indexes.filter(({ primary }) => !primary);
+  return [{ pgnoFdp, objid }, ...(longValueTree === undefined ? [] : [longValueTree]), ...secondaries];
+}
+
+/** Reading a table that was said to be sound has failed. */
+class UnsoundTable extends Error {
+  readonly objid: number;
+
+  constructor(objid: number, cause: EseError) {
+    super(cause.message, { cause });
+    this.objid = objid;
+  }
+}
+
+interface RebuildOutcome {
+  readonly built: BuiltDatabase;
+  readonly tables: readonly RebuiltTable[];
+  readonly edits: CatalogEdits;
+}
+
+/** One attempt. */
+class Rebuild {
+  readonly #job: RebuildJob;
+  readonly #salvage: SalvageSource;
+  readonly #catalog: UsedCatalog;
+  readonly #damaged: ReadonlyMap<number, ReadonlySet<number>>;
+  readonly #target: FileHandle;
+  readonly #lost: LostItems | undefined;
+
+  constructor(
+    job: RebuildJob,
+    salvage: SalvageSource,
+    catalog: UsedCatalog,
+    damaged: ReadonlyMap<number, ReadonlySet<number>>,
+    target: FileHandle,
+    lost: LostItems | undefined,
+  ) {
+    this.#job = job;
+    this.#salvage = salvage;
+    this.#catalog = catalog;
+    this.#damaged = damaged;
+    this.#target = target;
+    this.#lost = lost;
+  }
+
+  *run(): Steps<RebuildOutcome> {
+    const { environment, source, options, temp } = this.#job;
+    const { pageSize, header } = source;
+    const isShadowed = (header.dbFlags & DB_FLAG_SHADOWING_DISABLED) === 0;
+    const builder = new DatabaseBuilder(this.#target, { pageSize, isShadowed, readBytes: READ_BYTES });
+    const copy = this.#copyFrom(builder, this.#salvage.file, this.#salvage.pages);
+    const edits = newCatalogEdits();
+    const newObjid = (old: number): number => old;
+    const context = {
+      fs: environment.fs,
+      salvage: this.#salvage,
+      builder,
+      copy,
+      openTarget: (): TargetReader => {
+        const target = createFilePageSource(this.#target, pageSize);
+        return { copy: this.#copyFrom(builder, this.#target, target), source: target };
+      },
+      copier: new TableCopier(this.#salvage.pages, builder, copy, {
+        keepsIds: true,
+        keepsZeroed: true,
+        newObjid,
+      }),
+      temp,
+      options,
+      findingsMax: options.findingsMax ?? FINDINGS_MAX,
+      lost: this.#lost,
+      keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
+      edits,
+    };
+    const { tables, catalog } = this.#catalog;
+    const done: RebuiltTable[] = [];
+    const catalogTable = tables.find(({ objid }) => objid === OBJID_CATALOG) ?? CATALOG_DEFINITION;
+    const layout = createRecordLayout(catalogTable.columns, pageSize);
+    const damaged = this.#damaged;
+    const built = yield* makeDatabase(builder, {
+      tables,
+      rows: () => editedRows(catalog.records, edits, layout, pageSize),
+      placedAt: filetime(environment.clock.now()),
+      newObjid,
+      *makeTable(table) {
+        const damage = damaged.get(table.objid);
+        const rebuilt = yield* soundly(table, damage, rebuildTable(context, table, damage));
+        edits.stubs.push(...stubColumns(table, rebuilt.unknown));
+        done.push(rebuilt);
+        return rebuilt.made;
+      },
+    });
+    return { built, tables: done, edits };
+  }
+
+  #copyFrom(
+    { writer }: DatabaseBuilder,
+    file: FileHandle,
+    pages: ConstructorParameters<typeof LeafScan>[1],
+  ): TreeCopy {
+    return { scan: new LeafScan(file, pages, writer.kernel, writer.readOffset, writer.readBytes), writer };
+  }
+}
+
+/** Makes a table; a failure of one that was to be copied says so. */
+function* soundly<T>({ objid }: TableDefinition, damage: TableDamage, steps: Steps<T>): Steps<T> {
+  try {
+    return yield* steps;
+  } catch (error) {
+    if (error instanceof EseError && (damage === undefined || damage.size > 0) && isDamageError(error)) {
+      throw new UnsoundTable(objid, error);
+    }
+    throw error;
+  }
+}
+
+const NOT_DAMAGE: readonly string[] = [
+  'JET_errDiskFull',
+  'JET_errDiskIO',
+  'JET_errFileAccessDenied',
+  'JET_errKeyDuplicate',
+];
+
+function isDamageError({ name }: EseError): boolean {
+  return !NOT_DAMAGE.includes(name);
+}
+
+function filetime(ms: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, FILETIME_EPOCH + BigInt(Math.trunc(ms)) * 10_000n, true);
+  return bytes;
+}
+
+async function finish(
+  job: RebuildJob,
+  salvage: SalvageSource,
+  used: UsedCatalog,
+  { built, tables }: RebuildOutcome,
+  target: FileHandle,
+  lost: LostItems | undefined,
+): Promise<Rebuilt> {
+  const { source, identity, check, findings, scan, options } = job;
+  const isLossy =
+    tables.some((table) => table.isLossy) ||
+    used.catalog.findings.some(({ severity }) => severity === 'error' && used.catalog.from === 'union');
+  refuseDirectoryService(used.tables, isLossy);
+  const bytes = source.headerBytes.slice();
+  writeHeaderFields(bytes, {
+    ...repairedHeader(source.header, identity),
+    signDbHdrFlush: identity.signDbHdrFlush,
+    dbtimeDirtied: Math.max(built.dbtime, identity.dbtimeSeen + 1),
+    fileType: FILE_TYPE.temporaryDatabase,
+  });
+  target.writeAt(twice(bytes), 0);
+  target.sync();
+  job.environment.fs.syncDirectory(dirname(target.path));
+  writeHeaderFields(bytes, { fileType: source.header.fileType });
+  const saved = new Map<number, string>();
+  for (let pgno = 1; lost !== undefined && pgno <= scan.lastPgno; pgno++) {
+    const one = classOf(scan, pgno);
+    if (DAMAGED_CLASSES.includes(one)) saved.set(pgno, lost.page(pgno));
+  }
+  const withSaved = (finding: Finding): Finding => {
+    const path = finding.pgno === undefined ? undefined : saved.get(finding.pgno);
+    return path === undefined ? finding : { ...finding, saved: path };
+  };
+  return {
+    installedHeader: twice(bytes),
+    pages: check.report.complete && check.report.pages.total > 0 ? check.report.pages : takeCensus(salvage),
+    tables: tables.map(({ report }) => report),
+    findings: [...findings, ...used.catalog.findings, ...tables.flatMap((table) => table.findings)].map(
+      withSaved,
+    ),
+    keptLost: options.keepLost ?? null,
+    lost: isLossy,
+    catalogFrom: used.from,
+  };
+}
+
+const DAMAGED_CLASSES: readonly number[] = [PAGE_CLASS.bad, PAGE_CLASS.misplaced, PAGE_CLASS.unsound];
+
+/** Tables by which the database of a directory service is known (chapter 6.2.9). */
+const DIRECTORY_SERVICE: readonly string[] = ['DATATABLE', 'HIDDENTABLE', 'LINK_TABLE', 'SDPROPTABLE'];
+
+/** @throws EseError JET_errDatabaseCorruptedNoRepair for the database of a directory service that would lose something */
+function refuseDirectoryService(tables: readonly TableDefinition[], isLossy: boolean): void {
+  const names = new Set(tables.map(({ name }) => name.toUpperCase()));
+  if (!isLossy || !DIRECTORY_SERVICE.every((name) => names.has(name))) return;
+  throw new EseError(
+    'JET_errDatabaseCorruptedNoRepair',
+    'a directory service must not lose single records: restore this database from a backup',
+  );
 }

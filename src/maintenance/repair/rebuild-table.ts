@@ -1,0 +1,522 @@
+import type { TreeRegion } from '../../engine/bulk/tree-region.js';
+import type { TreeRoot } from '../../engine/tree-reader.js';
+import { CATALOG_TYPE } from '../../format/catalog-row.js';
+import type { ColumnDefinition } from '../../format/column.js';
+import { EseError } from '../../format/ese-error.js';
+import { longValueChunkSize } from '../../format/long-value.js';
+import { PAGE_FLAG } from '../../format/page.js';
+import {
+  createRecordLayout,
+  createRecordValues,
+  locateColumns,
+  type RecordLayout,
+  STORED,
+} from '../../format/record.js';
+import { decodeSpaceHeader } from '../../format/space.js';
+import type { LongValueTreeDefinition, TableDefinition } from '../../format/table-definition.js';
+import { autoIncrementColumn } from '../defrag/copy-table.js';
+import { copyIndex, copyLongValues, copyRecords, countLongValues, type Steps } from '../defrag/copy-trees.js';
+import type { NewTable, NewTree } from '../defrag/new-catalog.js';
+import { hexOf } from '../integrity/finding.js';
+import type { Finding } from '../report-values.js';
+import { LongValueLedger } from './long-value-ledger.js';
+import { openIndex, type TableRebuild } from './rebuild-context.js';
+import { rebuildIndexes } from './rebuild-index.js';
+import { createRecordMender } from './record-mender.js';
+import type { RepairedIndex, RepairedTable } from './repair-report.js';
+import { createLongValueJudge, createRecordJudge, type RecordJudge } from './salvage-judge.js';
+import {
+  type DroppedNode,
+  type SalvageCounts,
+  type SalvagedNode,
+  type SalvageTree,
+  TRUST,
+} from './salvage-node.js';
+import { salvageNodes } from './salvage-tree.js';
+
+/** A table in the new database, and what is to be said of it. */
+export interface RebuiltTable {
+  readonly made: NewTable;
+  readonly report: RepairedTable;
+  readonly findings: readonly Finding[];
+  readonly isLossy: boolean;
+  /** Highest column ids of the records that the catalog does not know; 0 = none. */
+  readonly unknown: RecordJudge['unknown'];
+}
+
+const DENSITY_FULL = 100;
+const NOTHING_UNKNOWN = { fixed: 0, variable: 0, tagged: 0 };
+
+/** What is wrong with a table: numbers of its damaged trees; none named = all of them. */
+export type TableDamage = ReadonlySet<number> | undefined;
+
+/** Makes a table anew out of what is left of it. */
+export function* rebuildTable(
+  context: TableRebuild,
+  table: TableDefinition,
+  damage: TableDamage,
+): Steps<RebuiltTable> {
+  if (damage === undefined) return yield* copySound(context, table);
+  return yield* new TableRun(context, table, damage).run();
+}
+
+function* copySound({ copier }: TableRebuild, table: TableDefinition): Steps<RebuiltTable> {
+  const { made, figures, orphans, indexEntries } = yield* copier.copyTable(table);
+  return {
+    made,
+    report: {
+      name: table.name,
+      objid: table.objid,
+      recovered: false,
+      records: {
+        kept: figures.records,
+        lost: { known: 0, estimated: 0 },
+        unverified: 0,
+        superseded: 0,
+        dropped: 0,
+      },
+      longValues: { kept: figures.longValues, nulled: 0, refCountFixed: 0, orphaned: orphans },
+      indexes: indexEntries.map(({ name, entries }) => ({ name, action: 'kept', entries })),
+    },
+    findings: [],
+    isLossy: false,
+    unknown: NOTHING_UNKNOWN,
+  };
+}
+
+/** Figures of a table in the making. */
+interface Figures {
+  kept: number;
+  known: number;
+  estimated: number;
+  unverified: number;
+  superseded: number;
+  dropped: number;
+  longValues: number;
+  nulled: number;
+  refCountFixed: number;
+  orphaned: number;
+}
+
+class TableRun {
+  readonly #context: TableRebuild;
+  readonly #table: TableDefinition;
+  readonly #damage: ReadonlySet<number>;
+  readonly #layout: RecordLayout;
+  readonly #findings: Finding[] = [];
+  readonly #figures: Figures = {
+    kept: 0,
+    known: 0,
+    estimated: 0,
+    unverified: 0,
+    superseded: 0,
+    dropped: 0,
+    longValues: 0,
+    nulled: 0,
+    refCountFixed: 0,
+    orphaned: 0,
+  };
+  #isLossy = false;
+  #unknown: RecordJudge['unknown'] = NOTHING_UNKNOWN;
+
+  constructor(context: TableRebuild, table: TableDefinition, damage: ReadonlySet<number>) {
+    this.#context = context;
+    this.#table = table;
+    this.#damage = damage;
+    this.#layout = createRecordLayout(table.columns, context.salvage.pageSize);
+  }
+
+  *run(): Steps<RebuiltTable> {
+    const table = this.#table;
+    const { builder } = this.#context;
+    const { objid, longValueTree } = table;
+    const isDataDamaged =
+      this.#isDamaged(objid) || (longValueTree !== undefined && this.#isDamaged(longValueTree.objid));
+    const root = this.#readRoot();
+    const column = autoIncrementColumn(table);
+    const autoIncrement = root ?? (column !== undefined && this.#context.keepsAutoIncrement ? 0n : undefined);
+    const region = builder.openTable({
+      objid,
+      roleFlags: 0,
+      pages: table.pages,
+      density: DENSITY_FULL,
+      autoIncrement,
+    });
+    const trees = new Map<number, NewTree>();
+    const highest = isDataDamaged
+      ? yield* this.#salvageRows(region, trees, column)
+      : yield* this.#copyRows(region, trees, column);
+    const indexes = yield* this.#makeIndexes(region, trees, isDataDamaged);
+    region.close(autoIncrement === undefined || highest < autoIncrement ? autoIncrement : highest);
+    return {
+      made: { objid, pgnoFdp: region.pgnoRoot, trees, columns: undefined },
+      report: this.#report(indexes),
+      findings: this.#findings,
+      isLossy: this.#isLossy,
+      unknown: this.#unknown,
+    };
+  }
+
+  #isDamaged(objid: number): boolean {
+    return this.#damage.size === 0 || this.#damage.has(objid);
+  }
+
+  /** The auto-increment maximum that the root keeps; undefined where it keeps none or cannot be read. */
+  #readRoot(): bigint | undefined {
+    const { pgnoFdp, objid } = this.#table;
+    const { page, worth } = this.#context.salvage.read(pgnoFdp);
+    if (worth !== 'intact' || page.objid !== objid || !page.isRoot) return undefined;
+    try {
+      return decodeSpaceHeader(page.externalHeader, pgnoFdp).autoIncrement;
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      return undefined;
+    }
+  }
+
+  /** Records and long values of a table in which only other trees are damaged. */
+  *#copyRows(
+    region: TreeRegion,
+    trees: Map<number, NewTree>,
+    autoIncrement: ColumnDefinition | undefined,
+  ): Steps<bigint> {
+    const { copy } = this.#context;
+    const table = this.#table;
+    const { longValueTree } = table;
+    const longValues =
+      longValueTree === undefined ? undefined : yield* countLongValues(copy, table, [], true);
+    const { records, autoIncrementMax } = yield* copyRecords(copy, table, region, {
+      longValues,
+      columns: undefined,
+      deleteOnZero: [],
+      autoIncrement,
+    });
+    this.#figures.kept = records;
+    if (longValueTree !== undefined && longValues !== undefined && longValues.size > 0) {
+      const child = this.#openLongValues(region, longValueTree, trees);
+      const copied = yield* copyLongValues(copy, longValueTree, child, longValues);
+      child.close();
+      this.#figures.longValues = copied.longValues;
+      this.#figures.orphaned = copied.orphans;
+    }
+    return autoIncrementMax;
+  }
+
+  #openLongValues(
+    region: TreeRegion,
+    tree: LongValueTreeDefinition,
+    trees: Map<number, NewTree>,
+  ): TreeRegion {
+    const child = region.child({
+      objid: tree.objid,
+      roleFlags: PAGE_FLAG.longValue,
+      pages: tree.pages,
+      density: DENSITY_FULL,
+    });
+    trees.set(tree.objid, { objid: tree.objid, pgnoFdp: child.pgnoRoot, type: CATALOG_TYPE.longValue });
+    return child;
+  }
+
+  /** Records and long values out of the pages that are left. */
+  *#salvageRows(
+    region: TreeRegion,
+    trees: Map<number, NewTree>,
+    autoIncrement: ColumnDefinition | undefined,
+  ): Steps<bigint> {
+    const { salvage } = this.#context;
+    const table = this.#table;
+    const { longValueTree } = table;
+    let ledger: LongValueLedger | undefined;
+    if (longValueTree !== undefined) {
+      ledger = new LongValueLedger(
+        longValueChunkSize(salvage.pageSize, table.lvChunkMax),
+        this.#context.options.longValues ?? 'null',
+        this.#context.findingsMax,
+      );
+      const counts = yield* this.#salvage(this.#longValueTree(longValueTree), (node) => ledger?.look(node));
+      ledger.seal();
+      this.#noteLongValues(longValueTree, ledger, counts);
+    }
+    const highest = yield* this.#salvageRecords(region, ledger, autoIncrement);
+    if (longValueTree !== undefined && ledger !== undefined) {
+      yield* this.#writeLongValues(region, longValueTree, ledger, trees);
+    }
+    return highest;
+  }
+
+  #longValueTree({ pgnoFdp, objid }: TreeRoot): SalvageTree {
+    return {
+      pgnoFdp,
+      objid,
+      kind: 'longValue',
+      isUnique: true,
+      judge: createLongValueJudge(this.#context.salvage.pageSize, this.#table.lvChunkMax),
+      isStrict: this.#context.options.strict ?? false,
+    };
+  }
+
+  *#salvage(tree: SalvageTree, visit: (node: SalvagedNode) => void): Steps<SalvageCounts> {
+    return yield* salvageNodes(this.#context.salvage, tree, visit);
+  }
+
+  *#writeLongValues(
+    region: TreeRegion,
+    tree: LongValueTreeDefinition,
+    ledger: LongValueLedger,
+    trees: Map<number, NewTree>,
+  ): Steps<void> {
+    const keepsOrphans = this.#context.options.keepOrphans ?? false;
+    const figures = this.#figures;
+    if (!ledger.isReferredTo && !keepsOrphans) {
+      figures.orphaned = ledger.size;
+      return;
+    }
+    const child = this.#openLongValues(region, tree, trees);
+    child.begin();
+    const writer = ledger.createWriter(this.#context.builder.writer, keepsOrphans);
+    yield* this.#salvage(this.#longValueTree(tree), (node) => writer.add(node));
+    writer.finish();
+    child.finishTree();
+    child.close();
+    figures.longValues = ledger.written;
+    figures.orphaned = ledger.orphans;
+    figures.refCountFixed = ledger.fixedCounts;
+  }
+
+  *#salvageRecords(
+    region: TreeRegion,
+    ledger: LongValueLedger | undefined,
+    autoIncrement: ColumnDefinition | undefined,
+  ): Steps<bigint> {
+    const { salvage, builder, options } = this.#context;
+    const { writer } = builder;
+    const table = this.#table;
+    const judge = createRecordJudge(table, salvage.pageSize);
+    const mender = createRecordMender(this.#layout, ledger);
+    const integer =
+      autoIncrement === undefined ? undefined : createIntegerReader(this.#layout, autoIncrement);
+    const figures = this.#figures;
+    let highest = 0n;
+    region.begin();
+    const counts = yield* this.#salvage(
+      { ...rootOf(table), kind: 'table', isUnique: true, judge, isStrict: options.strict ?? false },
+      (node) => {
+        const { key, keyLength, bytes, dataOffset, dataLength } = node;
+        const end = dataOffset + dataLength;
+        const lost = mender.look(bytes, dataOffset, end);
+        if (lost !== 0) {
+          if (lost < 0) {
+            this.#dropRecord(node, 'it contradicts itself');
+            return;
+          }
+          if (options.longValues === 'drop-record') {
+            this.#dropRecord(node, 'long values that it refers to are lost');
+            return;
+          }
+          const mended = mender.mend(bytes, dataOffset, end);
+          if (mended === undefined) {
+            this.#dropRecord(
+              node,
+              'long values that it refers to are lost, and it cannot be written without them',
+            );
+            return;
+          }
+          figures.nulled += lost;
+          this.#isLossy = true;
+          this.#find({
+            code: 'REC_LID_MISSING',
+            severity: 'error',
+            message: `${lost} long values that the record refers to are lost`,
+            pgno: node.pgno,
+            node: node.line,
+            ...this.#subject(table.objid),
+            keyRange: [hexOf(key.subarray(0, keyLength)), hexOf(key.subarray(0, keyLength))],
+            action: 'the values were removed, the record was kept',
+          });
+          writer.add(key, keyLength, mended, 0, mended.length);
+        } else {
+          writer.add(key, keyLength, bytes, dataOffset, end);
+        }
+        figures.kept++;
+        if (node.trust === TRUST.unverified) figures.unverified++;
+        if (integer !== undefined) {
+          const value = integer(bytes, dataOffset, end);
+          if (value > highest) highest = value;
+        }
+      },
+    );
+    region.finishTree();
+    figures.superseded = counts.superseded;
+    this.#unknown = judge.unknown;
+    this.#noteRecords(counts);
+    return highest;
+  }
+
+  #dropRecord(
+    { pgno, line, key, keyLength, bytes, dataOffset, dataLength }: SalvagedNode,
+    reason: string,
+  ): void {
+    this.#noteDropped({
+      pgno,
+      line,
+      key: key.slice(0, keyLength),
+      data: bytes.slice(dataOffset, dataOffset + dataLength),
+      reason,
+      why: 'strict',
+    });
+  }
+
+  #subject(objid: number): Pick<Finding, 'objid' | 'object'> {
+    return { objid, object: this.#table.name };
+  }
+
+  #find(finding: Finding): void {
+    if (this.#findings.length < this.#context.findingsMax) this.#findings.push(finding);
+  }
+
+  #noteRecords(counts: SalvageCounts): void {
+    const { objid } = this.#table;
+    for (const dropped of counts.dropped) this.#noteDropped(dropped);
+    for (const range of counts.lost) {
+      this.#isLossy = true;
+      this.#figures.estimated += range.estimate;
+      this.#find({
+        code: 'PAGE_BAD_CHECKSUM',
+        severity: 'error',
+        message: `${range.reason}: about ${range.estimate} records of this range are lost`,
+        ...(range.pgno === 0 ? {} : { pgno: range.pgno }),
+        ...this.#subject(objid),
+        keyRange: [
+          range.lower === undefined ? null : hexOf(range.lower),
+          range.upper === undefined ? null : hexOf(range.upper),
+        ],
+        action: 'lost',
+      });
+    }
+  }
+
+  #noteDropped(dropped: DroppedNode): void {
+    const { name, objid } = this.#table;
+    const { pgno, line, key, data, reason, why } = dropped;
+    if (why === 'duplicate') {
+      this.#figures.dropped++;
+    } else {
+      if (why === 'strict') this.#figures.dropped++;
+      else this.#figures.known++;
+      this.#isLossy = true;
+    }
+    this.#context.lost?.record({ table: name, objid, pgno, line, reason, key, data });
+    this.#find({
+      code:
+        why === 'duplicate' ? 'NODE_DUP' : why === 'node' || why === 'bounds' ? 'NODE_BOUNDS' : 'REC_STRUCT',
+      severity: 'error',
+      message: reason,
+      pgno,
+      node: line,
+      ...this.#subject(objid),
+      ...(key.length === 0 ? {} : { keyRange: [hexOf(key), hexOf(key)] as const }),
+      action: why === 'duplicate' ? 'left out: another record has the key' : 'left out',
+    });
+  }
+
+  #noteLongValues({ objid }: LongValueTreeDefinition, ledger: LongValueLedger, counts: SalvageCounts): void {
+    const object = `${this.#table.name}/<Long Values>`;
+    for (const { code, lid, message, action } of ledger.damage) {
+      if (action === 'filled with zeros' || action === 'truncated') this.#isLossy = true;
+      this.#find({
+        code,
+        severity: 'error',
+        message: `long value ${lid}: ${message}`,
+        objid,
+        object,
+        action,
+      });
+    }
+    for (const { reason, pgno, estimate } of counts.lost) {
+      this.#find({
+        code: 'LV_HOLE',
+        severity: 'error',
+        message: `${reason}: about ${estimate} nodes of long values are lost`,
+        ...(pgno === 0 ? {} : { pgno }),
+        objid,
+        object,
+        action: 'lost',
+      });
+    }
+  }
+
+  *#makeIndexes(
+    region: TreeRegion,
+    trees: Map<number, NewTree>,
+    isDataDamaged: boolean,
+  ): Steps<RepairedIndex[]> {
+    const secondaries = this.#table.indexes.filter(({ primary }) => !primary);
+    const { copy } = this.#context;
+    const toRebuild = secondaries.filter(({ objid }) => isDataDamaged || this.#isDamaged(objid));
+    const done: RepairedIndex[] = [];
+    for (const index of secondaries) {
+      if (toRebuild.includes(index)) continue;
+      const child = openIndex(region, index, trees, copy.writer.pageSize);
+      const { nodes } = yield* copyIndex(copy, index, child, undefined);
+      child.close();
+      done.push({ name: index.name, action: 'kept', entries: nodes });
+    }
+    if (toRebuild.length > 0) {
+      region.flushTree();
+      const outcome = yield* rebuildIndexes(this.#context, {
+        table: this.#table,
+        layout: this.#layout,
+        region,
+        trees,
+        indexes: toRebuild,
+        isDamaged: (objid) => this.#isDamaged(objid),
+      });
+      done.push(...outcome.indexes);
+      this.#isLossy ||= outcome.isLossy;
+      for (const finding of outcome.findings) this.#find(finding);
+    }
+    const order = new Map(secondaries.map(({ name }, i) => [name, i]));
+    return done.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
+  }
+
+  #report(indexes: readonly RepairedIndex[]): RepairedTable {
+    const { name, objid } = this.#table;
+    const { kept, known, estimated, unverified, superseded, dropped, longValues, ...values } = this.#figures;
+    return {
+      name,
+      objid,
+      recovered: false,
+      records: { kept, lost: { known, estimated }, unverified, superseded, dropped },
+      longValues: {
+        kept: longValues,
+        nulled: values.nulled,
+        refCountFixed: values.refCountFixed,
+        orphaned: values.orphaned,
+      },
+      indexes,
+    };
+  }
+}
+
+function rootOf({ pgnoFdp, objid }: TreeRoot): TreeRoot {
+  return { pgnoFdp, objid };
+}
+
+/** Reads a fixed column of records as an unsigned number; 0 where it is not stored. */
+function createIntegerReader(
+  layout: RecordLayout,
+  column: ColumnDefinition,
+): (bytes: Uint8Array, start: number, end: number) => bigint {
+  const values = createRecordValues(layout);
+  const index = layout.columns.indexOf(column);
+  return (bytes, start, end) => {
+    locateColumns(layout, bytes, start, end, values);
+    let value = 0n;
+    const from = values.starts[index] ?? 0;
+    if (values.stored[index] !== STORED.plain) return 0n;
+    for (let at = (values.ends[index] ?? 0) - 1; at >= from; at--) {
+      value = (value << 8n) | BigInt(bytes[at] ?? 0);
+    }
+    return value;
+  };
+}
