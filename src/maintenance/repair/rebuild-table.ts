@@ -19,12 +19,13 @@ import { copyIndex, copyLongValues, copyRecords, countLongValues, type Steps } f
 import type { NewTable, NewTree } from '../defrag/new-catalog.js';
 import { hexOf } from '../integrity/finding.js';
 import type { Finding } from '../report-values.js';
+import { createRawRecords, type DiscoveredTable } from './discovered-tables.js';
 import { LongValueLedger } from './long-value-ledger.js';
 import { openIndex, type TableRebuild } from './rebuild-context.js';
 import { rebuildIndexes } from './rebuild-index.js';
 import { createRecordMender } from './record-mender.js';
 import type { RepairedIndex, RepairedTable } from './repair-report.js';
-import { createLongValueJudge, createRecordJudge, type RecordJudge } from './salvage-judge.js';
+import { ANY_NODE, createLongValueJudge, createRecordJudge, type RecordJudge } from './salvage-judge.js';
 import {
   type DroppedNode,
   type SalvageCounts,
@@ -55,9 +56,10 @@ export function* rebuildTable(
   context: TableRebuild,
   table: TableDefinition,
   damage: TableDamage,
+  discovered?: DiscoveredTable,
 ): Steps<RebuiltTable> {
   if (damage === undefined) return yield* copySound(context, table);
-  return yield* new TableRun(context, table, damage).run();
+  return yield* new TableRun(context, table, damage, discovered).run();
 }
 
 function* copySound({ copier }: TableRebuild, table: TableDefinition): Steps<RebuiltTable> {
@@ -102,6 +104,7 @@ class TableRun {
   readonly #context: TableRebuild;
   readonly #table: TableDefinition;
   readonly #damage: ReadonlySet<number>;
+  readonly #discovered: DiscoveredTable | undefined;
   readonly #layout: RecordLayout;
   readonly #findings: Finding[] = [];
   readonly #figures: Figures = {
@@ -119,7 +122,13 @@ class TableRun {
   #isLossy = false;
   #unknown: RecordJudge['unknown'] = NOTHING_UNKNOWN;
 
-  constructor(context: TableRebuild, table: TableDefinition, damage: ReadonlySet<number>) {
+  constructor(
+    context: TableRebuild,
+    table: TableDefinition,
+    damage: ReadonlySet<number>,
+    discovered: DiscoveredTable | undefined,
+  ) {
+    this.#discovered = discovered;
     this.#context = context;
     this.#table = table;
     this.#damage = damage;
@@ -226,6 +235,10 @@ class TableRun {
     const { salvage } = this.#context;
     const table = this.#table;
     const { longValueTree } = table;
+    if (this.#discovered?.isRaw === true) {
+      yield* this.#keepRaw(region);
+      return 0n;
+    }
     let ledger: LongValueLedger | undefined;
     if (longValueTree !== undefined) {
       ledger = new LongValueLedger(
@@ -242,6 +255,31 @@ class TableRun {
       yield* this.#writeLongValues(region, longValueTree, ledger, trees);
     }
     return highest;
+  }
+
+  /** Nodes of a table whose columns nobody knows, each as a record of its key and its bytes. */
+  *#keepRaw(region: TreeRegion): Steps<void> {
+    const { salvage, builder } = this.#context;
+    const { writer } = builder;
+    const recordOf = createRawRecords(salvage.pageSize);
+    region.begin();
+    const counts = yield* this.#salvage(
+      { ...rootOf(this.#table), kind: 'table', isUnique: true, judge: ANY_NODE },
+      (node) => {
+        const { key, keyLength, bytes, dataOffset, dataLength } = node;
+        const record = recordOf(key, keyLength, bytes, dataOffset, dataOffset + dataLength);
+        if (record === undefined) {
+          this.#dropRecord(node, 'it is too long to be kept with its key');
+          return;
+        }
+        writer.add(key, keyLength, record, 0, record.length);
+        this.#figures.kept++;
+        if (node.trust === TRUST.unverified) this.#figures.unverified++;
+      },
+    );
+    region.finishTree();
+    this.#figures.superseded = counts.superseded;
+    this.#noteRecords(counts);
   }
 
   #longValueTree({ pgnoFdp, objid }: TreeRoot): SalvageTree {
@@ -485,7 +523,7 @@ class TableRun {
     return {
       name,
       objid,
-      recovered: false,
+      recovered: this.#discovered !== undefined,
       records: { kept, lost: { known, estimated }, unverified, superseded, dropped },
       longValues: {
         kept: longValues,

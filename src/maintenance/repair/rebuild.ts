@@ -30,19 +30,21 @@ import { removeTemporaries, replaceFile } from '../../io/replace-file.js';
 import { READ_BYTES } from '../defrag/copy-database.js';
 import { TableCopier } from '../defrag/copy-table.js';
 import type { Steps, TreeCopy } from '../defrag/copy-trees.js';
+import type { CatalogRecord } from '../defrag/new-catalog.js';
 import { makeDatabase } from '../defrag/new-database.js';
 import type { PageCensus } from '../integrity/conclude.js';
 import type { IntegrityResult } from '../integrity.js';
 import type { Finding } from '../report-values.js';
 import { type CatalogEdits, editedRows, newCatalogEdits, stubColumns } from './catalog-edits.js';
 import { type Diagnosis, isCatalogDamaged } from './diagnosis.js';
+import { type DiscoveredTable, type Discovery, discoverTables } from './discovered-tables.js';
 import { type LostItems, openLostItems } from './lost-items.js';
 import { classOf, PAGE_CLASS, type PageScan } from './page-scan.js';
 import type { TargetReader } from './rebuild-context.js';
 import { type RebuiltTable, rebuildTable, type TableDamage } from './rebuild-table.js';
 import type { RepairedTable, RepairOptions, RepairResult } from './repair-report.js';
 import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
-import { type SalvagedCatalog, salvageCatalog } from './salvage-catalog.js';
+import { salvageCatalog } from './salvage-catalog.js';
 import { noteSpace, openSalvage, type SalvageSource, takeCensus } from './salvage-source.js';
 import type { RepairSource } from './source-view.js';
 
@@ -172,7 +174,11 @@ async function drain<T>(steps: Steps<T>, { options }: RebuildJob, total: number)
 }
 
 interface UsedCatalog {
-  readonly catalog: SalvagedCatalog;
+  readonly records: readonly CatalogRecord[];
+  readonly findings: readonly Finding[];
+  /** Rows of both copies may be missing. */
+  readonly isIncomplete: boolean;
+  readonly discovered: ReadonlyMap<number, DiscoveredTable>;
   readonly tables: readonly TableDefinition[];
   /** Where the catalog came from, if it was not whole. */
   readonly from: RepairResult['catalogFrom'];
@@ -185,14 +191,44 @@ function* readCatalog({ check, diagnosis }: RebuildJob, salvage: SalvageSource):
     { pgnoFdp: PGNO_CATALOG, objid: OBJID_CATALOG },
     { pgnoFdp: PGNO_CATALOG_SHADOW, objid: OBJID_CATALOG_SHADOW },
   ]);
-  const catalog = yield* salvageCatalog(salvage);
-  const { tables } = groupCatalogRows(catalog.records.map(({ row }) => row));
+  const { records, findings, isIncomplete, from } = yield* salvageCatalog(salvage);
+  const { tables } = groupCatalogRows(records.map(({ row }) => row));
   noteSpace(salvage, tables.flatMap(treesOf));
-  const isDamaged = isCatalogDamaged(check);
-  if (!isDamaged) return { catalog, tables, from: undefined, damaged: diagnosis.damaged };
+  if (!isCatalogDamaged(check)) {
+    const { damaged } = diagnosis;
+    return { records, findings, isIncomplete, discovered: new Map(), tables, from: undefined, damaged };
+  }
+  const discovery: Discovery = isIncomplete ? discoverTables(salvage, records) : NOTHING_DISCOVERED;
+  const all = [...records, ...discovery.tables.flatMap((table) => table.records), ...discovery.longValueRows];
+  const allTables = groupCatalogRows(all.map(({ row }) => row)).tables;
   // What the check said was said of the tables of another catalog.
-  const damaged = new Map(tables.map(({ objid }) => [objid, new Set<number>()]));
-  return { catalog, tables, from: catalog.from, damaged };
+  const damaged = new Map(allTables.map(({ objid }) => [objid, new Set<number>()]));
+  return {
+    records: all,
+    findings: [...findings, ...discovery.tables.map(discoveredFinding)],
+    isIncomplete,
+    discovered: new Map(discovery.tables.map((table) => [table.objid, table])),
+    tables: allTables,
+    from,
+    damaged,
+  };
+}
+
+const NOTHING_DISCOVERED: Discovery = { tables: [], longValueRows: [] };
+
+function discoveredFinding({ objid, name, pgnoFdp, leafPages, isRaw }: DiscoveredTable): Finding {
+  const what = isRaw
+    ? 'its columns are unknown: key and bytes of each record are kept'
+    : 'its definition was given';
+  return {
+    code: 'CAT_ENTRY',
+    severity: 'error',
+    message: `the catalog has lost a table of ${leafPages} leaves; ${what}`,
+    ...(pgnoFdp === 0 ? {} : { pgno: pgnoFdp }),
+    objid,
+    object: name,
+    action: 'recovered',
+  };
 }
 
 function treesOf({ pgnoFdp, objid, longValueTree, indexes }: TableDefinition): TreeRoot[] {
@@ -270,19 +306,23 @@ class Rebuild {
       keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
       edits,
     };
-    const { tables, catalog } = this.#catalog;
+    const { tables, records, discovered } = this.#catalog;
     const done: RebuiltTable[] = [];
     const catalogTable = tables.find(({ objid }) => objid === OBJID_CATALOG) ?? CATALOG_DEFINITION;
     const layout = createRecordLayout(catalogTable.columns, pageSize);
     const damaged = this.#damaged;
     const built = yield* makeDatabase(builder, {
       tables,
-      rows: () => editedRows(catalog.records, edits, layout, pageSize),
+      rows: () => editedRows(records, edits, layout, pageSize),
       placedAt: filetime(environment.clock.now()),
       newObjid,
       *makeTable(table) {
         const damage = damaged.get(table.objid);
-        const rebuilt = yield* soundly(table, damage, rebuildTable(context, table, damage));
+        const rebuilt = yield* soundly(
+          table,
+          damage,
+          rebuildTable(context, table, damage, discovered.get(table.objid)),
+        );
         edits.stubs.push(...stubColumns(table, rebuilt.unknown));
         done.push(rebuilt);
         return rebuilt.made;
@@ -338,9 +378,7 @@ async function finish(
   lost: LostItems | undefined,
 ): Promise<Rebuilt> {
   const { source, identity, check, findings, scan, options } = job;
-  const isLossy =
-    tables.some((table) => table.isLossy) ||
-    used.catalog.findings.some(({ severity }) => severity === 'error' && used.catalog.from === 'union');
+  const isLossy = used.isIncomplete || tables.some((table) => table.isLossy);
   refuseDirectoryService(used.tables, isLossy);
   const bytes = source.headerBytes.slice();
   writeHeaderFields(bytes, {
@@ -366,9 +404,7 @@ async function finish(
     installedHeader: twice(bytes),
     pages: check.report.complete && check.report.pages.total > 0 ? check.report.pages : takeCensus(salvage),
     tables: tables.map(({ report }) => report),
-    findings: [...findings, ...used.catalog.findings, ...tables.flatMap((table) => table.findings)].map(
-      withSaved,
-    ),
+    findings: [...findings, ...used.findings, ...tables.flatMap((table) => table.findings)].map(withSaved),
     keptLost: options.keepLost ?? null,
     lost: isLossy,
     catalogFrom: used.from,
