@@ -453,7 +453,13 @@ export class Page {
 
   /** Makes this a new page: all zero but flags, objid, dbtime and an empty tag 0 (chapter 10.2.1). */
   initialize(flags: number, objid: number, dbtime: number): void {
-    this.bytes.fill(0);
+    this.zero(0, this.pageSize);
+    this.initializeHeader(flags, objid, dbtime);
+  }
+
+  /** {@link initialize} but for what lies behind the header, which the caller writes, the tags included. */
+  initializeHeader(flags: number, objid: number, dbtime: number): void {
+    this.zero(0, this.headerBytes);
     this.flags = flags | PAGE_FLAG.newRecord;
     this.objid = objid;
     this.dbtime = dbtime;
@@ -466,6 +472,11 @@ export class Page {
   copyFrom(other: Page): void {
     this.bytes.set(other.bytes);
     if (this.isLarge) this.view.setUint32(OFFSET_LARGE_PGNO, this.pgno, true);
+  }
+
+  /** In memory that threads share, a fill is far slower than a copy. */
+  private zero(from: number, to: number): void {
+    this.bytes.set(ZEROS.subarray(0, to - from), from);
   }
 
   private setTag(itag: number, size: number, offset: number, flags: number): void {
@@ -486,11 +497,12 @@ export class Page {
   /** Moves the bytes of all tags together so that the free space is contiguous. */
   private reorganize(): void {
     const count = this.tagCount;
-    const order: number[] = [];
-    for (let itag = 0; itag < count; itag++) order.push(itag);
-    order.sort((a, b) => this.tagOffset(a) - this.tagOffset(b));
+    const order = TAG_ORDER.subarray(0, count);
+    for (let itag = 0; itag < count; itag++) order[itag] = this.tagOffset(itag) * (TAG_COUNT_MASK + 1) + itag;
+    order.sort();
     let to = this.headerBytes;
-    for (const itag of order) {
+    for (let i = 0; i < count; i++) {
+      const itag = (order[i] ?? 0) & TAG_COUNT_MASK;
       const size = this.tagSize(itag);
       const from = this.tagOffset(itag);
       const flags = this.isLarge ? 0 : this.tagFlags(itag);
@@ -499,7 +511,7 @@ export class Page {
       to += size;
     }
     this.ibMicFree = to - this.headerBytes;
-    this.bytes.fill(0, to, this.pageSize - TAG_BYTES * count);
+    this.zero(to, this.pageSize - TAG_BYTES * count);
   }
 
   /** Most nodes and reserved tags that a page of this size can have (chapter 1.5.6). */
@@ -639,7 +651,7 @@ export class Page {
     const end = this.tagOffset(itag) + size - this.headerBytes;
     const low = this.tagPosition(count - 1);
     this.bytes.copyWithin(low + TAG_BYTES, low, this.tagPosition(itag));
-    this.bytes.fill(0, low, low + TAG_BYTES);
+    this.view.setUint32(low, 0, true);
     this.tagCount = count - 1;
     this.cbFree += size + TAG_BYTES;
     if (end === this.ibMicFree) this.ibMicFree -= size;
@@ -722,18 +734,19 @@ export class Page {
     const { prefixLength, suffixLength, suffixOffset, dataOffset, dataLength, flags } = node;
     const keyLength = prefixLength + suffixLength;
     const head = to > 0 ? 4 : 2;
-    const bytes = new Uint8Array(head + keyLength - to + dataLength);
-    const key = new Uint8Array(keyLength);
-    key.set(old.subarray(0, prefixLength));
-    key.set(this.bytes.subarray(suffixOffset, suffixOffset + suffixLength), prefixLength);
-    bytes.set(key.subarray(to), head);
-    bytes.set(this.bytes.subarray(dataOffset, dataOffset + dataLength), head + keyLength - to);
-    const view = new DataView(bytes.buffer);
-    if (to > 0) view.setUint16(0, to, true);
-    view.setUint16(head - 2, keyLength - to, true);
+    const size = head + keyLength - to + dataLength;
+    const key = KEY_SCRATCH;
+    copyBytes(old, 0, key, 0, prefixLength);
+    copyBytes(this.bytes, suffixOffset, key, prefixLength, suffixLength);
+    const data = DATA_SCRATCH;
+    copyBytes(this.bytes, dataOffset, data, 0, dataLength);
     const itag = line + this.reservedTags;
-    this.resizeTag(itag, bytes.length, 0);
-    this.bytes.set(bytes, this.tagOffset(itag));
+    this.resizeTag(itag, size, 0);
+    const at = this.tagOffset(itag);
+    if (to > 0) this.view.setUint16(at, to, true);
+    this.view.setUint16(at + head - 2, keyLength - to, true);
+    copyBytes(key, to, this.bytes, at + head, keyLength - to);
+    copyBytes(data, 0, this.bytes, at + head + keyLength - to, dataLength);
     this.setNodeFlags(line, (flags & ~NODE_FLAG.compressed) | (to > 0 ? NODE_FLAG.compressed : 0));
   }
 
@@ -750,7 +763,7 @@ export class Page {
   /** Removes all nodes and the external header. */
   clear(): void {
     const reserved = this.reservedTags;
-    this.bytes.fill(0, this.headerBytes);
+    this.zero(this.headerBytes, this.pageSize);
     this.tagCount = reserved;
     this.ibMicFree = 0;
     this.cbUncommittedFree = 0;
@@ -763,6 +776,12 @@ const ORDER_NODE = createNodeView();
 
 /** Room for the longest key that lengths on a page can state. */
 const KEY_SCRATCH = new Uint8Array(2 * (LENGTH_MASK + 1));
+
+/** Room for the data of a node that moves. */
+const DATA_SCRATCH = new Uint8Array(LARGE_TAG_MASK + 1);
+/** Tags in the order of their bytes: offset and number of each. */
+const TAG_ORDER = new Uint32Array(TAG_COUNT_MASK + 1);
+const ZEROS = new Uint8Array(LARGE_TAG_MASK + 1);
 
 /** Fewer bytes than this are copied one by one: a view of them would cost more. */
 const SHORT_COPY = 48;

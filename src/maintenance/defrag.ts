@@ -14,10 +14,12 @@ import { newSignature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import { openExclusive } from '../io/exclusive-file.js';
 import type { FileHandle, FileSystem, LockRole } from '../io/file-system.js';
+import { nodeFileSystem } from '../io/node-file-system.js';
 import { removeTemporaries, replaceFile } from '../io/replace-file.js';
-import type { JobOptions, Progress } from '../workers/pool.js';
+import { defaultWorkers, type JobOptions, type Progress } from '../workers/pool.js';
 import { type CopyReport, copyDatabase } from './defrag/copy-database.js';
 import type { CopiedTable } from './defrag/copy-table.js';
+import { startReadAhead } from './defrag/helper.js';
 import {
   discard,
   installDatabase,
@@ -245,6 +247,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     try {
       copied = await copyInto(reader, source, target, {
         fs,
+        workers: options.workers ?? defaultWorkers(),
         keepsIds: options.keepsIds ?? false,
         placedAt: filetime(nowMs),
         signal,
@@ -314,6 +317,7 @@ function partOf(
 
 interface CopyIntoOptions {
   readonly fs: FileSystem;
+  readonly workers: number;
   readonly keepsIds: boolean;
   readonly placedAt: Uint8Array;
   readonly signal: AbortSignal | undefined;
@@ -325,11 +329,12 @@ async function copyInto(
   reader: DatabaseReader,
   source: string,
   target: FileHandle,
-  { fs, keepsIds, placedAt, signal, progress, onTable }: CopyIntoOptions,
+  { fs, workers, keepsIds, placedAt, signal, progress, onTable }: CopyIntoOptions,
 ): Promise<CopyReport> {
   const file = fs.open(source, 'read');
+  const helper = workers > 1 && fs === nodeFileSystem ? startReadAhead(reader) : undefined;
   try {
-    const steps = copyDatabase(reader, file, target, { keepsIds, placedAt, onTable });
+    const steps = copyDatabase(reader, file, target, { keepsIds, placedAt, onTable, ahead: helper?.ahead });
     let yieldedAt = performance.now();
     for (let pages = 0; ; pages++) {
       const step = steps.next();
@@ -343,6 +348,7 @@ async function copyInto(
   } catch (error) {
     throw error instanceof EseError ? error.at({ file: source }) : error;
   } finally {
+    await helper?.end();
     file.close();
   }
 }

@@ -175,6 +175,20 @@ function resultsOf<Result>(shares: readonly Share<Result>[]): Result[] {
   return shares.flatMap((share) => (share.kind === 'done' ? [share.result] : []));
 }
 
+/**
+ * Runs one task in a worker thread beside the caller, for jobs that share memory with their workers: the task has a
+ * single range. Rejects if the worker fails.
+ *
+ * @param module as in {@link RangeJob}
+ * @param threads workers that the job wants at the same time
+ */
+export async function runBeside<Input>(module: string, input: Input, threads: number): Promise<void> {
+  const url = new URL(module, COMPILED_WORKERS).href;
+  const request: WorkerRequest<Input> = { module: url, input, control: createControl(), rangeCount: 1 };
+  const outcome: Outcome<unknown> = await (await openPool(threads)).run(request, { name: 'runShare' });
+  if (outcome.kind === 'failed') throw receiveError(outcome.error);
+}
+
 async function openPool(threads: number): Promise<Piscina> {
   const { Piscina } = await import('piscina');
   if (pool === undefined || pool.maxThreads < threads) {

@@ -5,6 +5,7 @@ import { correctPage, newPageScan } from '../../format/page-checksum.js';
 import type { FileHandle } from '../../io/file-system.js';
 import type { PageSource } from '../page-source.js';
 import type { TreeRoot } from '../tree-reader.js';
+import { READ_AHEAD_BYTES, type ReadAhead } from './read-ahead.js';
 
 /** Levels of the deepest tree that is followed; a deeper one is a loop. */
 const DEPTH_MAX = 32;
@@ -19,11 +20,15 @@ export class LeafScan {
   readonly #kernel: ChecksumKernel;
   readonly #offset: number;
   readonly #pages: number;
+  readonly #ahead: ReadAhead | undefined;
   readonly #scan = newPageScan();
+  /** Views of the memory, by page. */
+  readonly #views: Page[] = [];
 
   /**
    * @param source the same database, for the pages above the leaves
    * @param offset memory in the kernel, `byteCount` bytes of it
+   * @param ahead somebody who reads pages before they are needed
    */
   constructor(
     file: FileHandle,
@@ -31,12 +36,15 @@ export class LeafScan {
     kernel: ChecksumKernel,
     offset: number,
     byteCount: number,
+    ahead?: ReadAhead,
   ) {
     this.#file = file;
     this.#source = source;
     this.#kernel = kernel;
     this.#offset = offset;
-    this.#pages = Math.max(1, Math.floor(byteCount / source.pageSize));
+    const most = ahead === undefined ? byteCount : Math.min(byteCount, READ_AHEAD_BYTES);
+    this.#pages = Math.max(1, Math.floor(most / source.pageSize));
+    this.#ahead = ahead;
   }
 
   /**
@@ -45,25 +53,69 @@ export class LeafScan {
    * @throws EseError for the first page that is damaged or does not belong there
    */
   *leaves(root: TreeRoot): Generator<Page, void, undefined> {
-    const { pageSize } = this.#source;
     let leavesLeft = this.#source.lastPgno;
-    for (const pgnos of leafLists(this.#source, root)) {
-      for (let from = 0; from < pgnos.length; ) {
-        const first = pgnos[from] ?? 0;
-        let count = 1;
-        while (count < this.#pages && pgnos[from + count] === first + count) count++;
-        leavesLeft -= count;
-        if (leavesLeft < 0) {
-          throw new EseError('JET_errBadParentPageLink', 'pages are reached twice', { pgno: first });
-        }
-        this.#read(first, count);
-        for (let i = 0; i < count; i++) {
-          const at = this.#offset + i * pageSize;
-          yield this.#check(new Page(this.#kernel.bytes.subarray(at, at + pageSize), first + i), root);
-        }
-        from += count;
+    for (const { first, count, isRead } of this.#runs(root)) {
+      leavesLeft -= count;
+      if (leavesLeft < 0) {
+        throw new EseError('JET_errBadParentPageLink', 'pages are reached twice', { pgno: first });
+      }
+      if (!isRead) this.#read(first, count);
+      for (let i = 0; i < count; i++) {
+        const page = this.#pageIn(i);
+        page.pgno = first + i;
+        if (!isRead) this.#checkStructure(page);
+        yield this.#check(page, root);
       }
     }
+  }
+
+  /** Runs of leaves that lie behind each other; those that were read ahead are in the memory, and sound. */
+  *#runs(root: TreeRoot): Generator<LeafRun, void, undefined> {
+    const ahead = this.#ahead;
+    const lists = leafRuns(this.#source, root, this.#pages);
+    if (ahead === undefined) {
+      yield* lists;
+      return;
+    }
+    const { pageSize } = this.#source;
+    const waiting: LeafRun[] = [];
+    let isEnd = false;
+    let failure: unknown;
+    try {
+      for (;;) {
+        while (!isEnd && failure === undefined && ahead.hasRoom) {
+          try {
+            const next = lists.next();
+            if (next.done === true) isEnd = true;
+            else {
+              waiting.push(next.value);
+              ahead.post(next.value.first, next.value.count);
+            }
+          } catch (error) {
+            // The leaves before come first, and so does what is wrong with them.
+            failure = error;
+          }
+        }
+        const run = waiting.shift();
+        if (run === undefined) break;
+        const bytes = run.count * pageSize;
+        const isRead = ahead.take(this.#kernel.bytes.subarray(this.#offset, this.#offset + bytes));
+        yield { ...run, isRead };
+      }
+    } finally {
+      ahead.drop();
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  #pageIn(place: number): Page {
+    const known = this.#views[place];
+    if (known !== undefined) return known;
+    const { pageSize } = this.#source;
+    const at = this.#offset + place * pageSize;
+    const made = new Page(this.#kernel.bytes.subarray(at, at + pageSize), 0);
+    this.#views[place] = made;
+    return made;
   }
 
   /** Reads pages and verifies their checksums; a single wrong bit is corrected in memory. */
@@ -97,11 +149,15 @@ export class LeafScan {
     }
   }
 
+  #checkStructure(page: Page): void {
+    const fault = checkPageStructure(page, this.#source.lastPgno);
+    if (fault === undefined) return;
+    throw new EseError(fault.error, fault.what, { file: this.#file.path, pgno: page.pgno });
+  }
+
   #check(page: Page, root: TreeRoot): Page {
     const { pgno } = page;
     const place = { file: this.#file.path, pgno };
-    const fault = checkPageStructure(page, this.#source.lastPgno);
-    if (fault !== undefined) throw new EseError(fault.error, fault.what, place);
     if ((page.storedPgno ?? pgno) !== pgno) {
       throw new EseError('JET_errReadPgnoVerifyFailure', `the page carries number ${page.storedPgno}`, place);
     }
@@ -112,6 +168,27 @@ export class LeafScan {
       throw new EseError('JET_errBadParentPageLink', 'the page is no leaf', place);
     }
     return page;
+  }
+}
+
+/** A run of leaves. */
+interface LeafRun {
+  readonly first: number;
+  readonly count: number;
+  /** The pages are in memory, and sound as such. */
+  readonly isRead: boolean;
+}
+
+/** The leaves of a tree in key order, as many at once as lie behind each other, at most `most`. */
+function* leafRuns(source: PageSource, root: TreeRoot, most: number): Generator<LeafRun, void, undefined> {
+  for (const pgnos of leafLists(source, root)) {
+    for (let from = 0; from < pgnos.length; ) {
+      const first = pgnos[from] ?? 0;
+      let count = 1;
+      while (count < most && pgnos[from + count] === first + count) count++;
+      yield { first, count, isRead: false };
+      from += count;
+    }
   }
 }
 

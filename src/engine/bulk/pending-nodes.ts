@@ -334,6 +334,7 @@ export class PendingNodes {
       bytes[tag + 3] = ibWord >> 8;
     }
     if (at > tag) throw new Error(`${count} nodes do not fit on page ${page.pgno}`);
+    bytes.fill(0, at, tag);
     page.setSpace(1 + count, at - base);
   }
 
