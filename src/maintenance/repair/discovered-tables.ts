@@ -22,7 +22,7 @@ import { createRowMaker } from './new-rows.js';
 import { classOf, flagsOf, PAGE_CLASS } from './page-scan.js';
 import { findRoot, recoveredName } from './salvage-catalog.js';
 import { createRecordJudge } from './salvage-judge.js';
-import { SALVAGE_USE, type SalvageSource } from './salvage-source.js';
+import { noteSpace, SALVAGE_USE, type SalvageSource } from './salvage-source.js';
 
 /** A table of which the catalog has no rows any more. */
 export interface DiscoveredTable {
@@ -69,6 +69,12 @@ export function discoverTables(
   schema: readonly CatalogRecord[] = [],
 ): Discovery {
   const make = createRowMaker(source.pageSize);
+  const roots = [...unknownTrees(source, records)].map(([objid, { kind }]) => ({
+    objid,
+    pgnoFdp: findRoot(source, objid, kind),
+  }));
+  // Only now is it known which of their own pages are free.
+  noteSpace(source, roots);
   const groups = unknownTrees(source, records);
   const known = new Set(
     records.flatMap(({ row }) => (row.type === CATALOG_TYPE.table ? [row.objidTable] : [])),
