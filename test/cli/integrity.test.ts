@@ -3,32 +3,11 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { IntegrityReport } from '../../src/maintenance/integrity.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { integrityMeaning } from '../support/integrity-meaning.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
 const CLEAN = ['recovery', 'srum-clean', 'SRUDB.dat'] as const;
 const DIRTY = ['recovery', 'srum-dirty', 'SRUDB.dat'] as const;
-const TABLE_LINE = /^([^\t]+):\t\d+:\t/;
-
-/**
- * A report as what it says: without version, thread numbers and times, blocks of tables in one piece, and
- * without the lines of a repair.
- */
-function meaning(report: string): string[] {
-  const lines = report.replaceAll('\r', '').split('\n');
-  const end = lines.findIndex(
-    (line) => line.startsWith('changing signature') || /^Integrity check/.test(line),
-  );
-  const body = lines
-    .slice(1, end < 0 ? lines.length : end)
-    .filter((line) => line !== '' && !line.startsWith('note: ') && !line.startsWith('Creating '))
-    .map((line) => line.replace('.\\SRUDB.dat', 'SRUDB.dat').replace(TABLE_LINE, '$1:\t'));
-  const tables = [...new Set(body.flatMap((line) => /^([^\t]+):\t/.exec(line)?.[1] ?? []))];
-  const firstTable = body.findIndex((line) => line.includes('\t'));
-  const blocks = tables.flatMap((table) => body.filter((line) => line.startsWith(`${table}:\t`)));
-  const rest = body.filter((line) => !line.includes('\t'));
-  return [...rest.slice(0, firstTable), ...blocks, ...rest.slice(firstTable)];
-}
-
 describeWithCorpus('eseutil /g', () => {
   const folder = temporaryFolder();
   let number = 0;
@@ -75,7 +54,7 @@ describeWithCorpus('eseutil /g', () => {
     await eseutil(['/g', path, prefix]);
     const own = readFileSync(`${path}.INTEG.RAW`, 'utf8').replaceAll(path, 'SRUDB.dat');
     const windows = readFileSync(corpusPath('recovery', set, report), 'utf8');
-    expect(meaning(own)).toEqual(meaning(windows));
+    expect(integrityMeaning(own)).toEqual(integrityMeaning(windows));
     expect(own.split('\n')[0]).toMatch(/^\*{5} Integrity of database 'SRUDB\.dat' started \[esekit version /);
     expect(own).toMatch(
       /\n\nIntegrity check successful\.\n\n\n\n\*{5} Eseutil completed in \d+ seconds\n\n$/,
