@@ -25,6 +25,8 @@ const CLOSED = POSTED + 1;
 
 const STATE = { free: 0, posted: 1, begun: 2, good: 3, bad: 4 } as const;
 
+/** An idle helper looks this often whether it is wanted any more. */
+const IDLE_MS = 100;
 /** A helper that has begun a run and does not end it is given up after this time. */
 const PATIENCE_MS = 10_000;
 
@@ -88,12 +90,11 @@ export class ReadAhead {
   close(): void {
     const { control } = this.#memory;
     Atomics.store(control, CLOSED, 1);
-    Atomics.add(control, POSTED, 1);
     Atomics.notify(control, POSTED);
   }
 }
 
-/** The helper: reads what is posted until no more will come. */
+/** The helper: reads what is posted, until all of it is done and no more will come. */
 export function serveReadAhead(
   { control, pages }: ReadAheadMemory,
   file: FileHandle,
@@ -126,8 +127,10 @@ export function serveReadAhead(
     }
   };
   for (let run = 0; ; run++) {
-    while (Atomics.load(control, POSTED) <= run) Atomics.wait(control, POSTED, run);
-    if (Atomics.load(control, CLOSED) !== 0) return;
+    while (Atomics.load(control, POSTED) <= run) {
+      if (Atomics.load(control, CLOSED) !== 0) return;
+      Atomics.wait(control, POSTED, run, IDLE_MS);
+    }
     const place = run % SLOTS;
     const slot = place * SLOT_WORDS;
     if (Atomics.compareExchange(control, slot, STATE.posted, STATE.begun) !== STATE.posted) continue;
