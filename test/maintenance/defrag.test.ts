@@ -27,6 +27,7 @@ import {
 import { type DefragOptions, type DefragReport, defragment } from '../../src/maintenance/defrag.js';
 import { readHeaderOf } from '../../src/maintenance/file-kind.js';
 import { assertSound } from '../../src/maintenance/integrity.js';
+import { closePool, warmPool } from '../../src/workers/pool.js';
 import { allCorpusDatabases, describeWithCorpus } from '../corpus.js';
 import { damagedBytes } from '../support/damaged-database.js';
 import { LAB } from '../support/engine-lab.js';
@@ -175,6 +176,25 @@ describeWithCorpus('defragmenting real databases', () => {
       }
     },
   );
+
+  it('writes the same bytes where another thread reads ahead', async () => {
+    await warmPool(1);
+    const folder = mkdtempSync(join(tmpdir(), 'esekit-defrag-'));
+    try {
+      const path = clean.find(({ name }) => name === 'large.edb')?.path ?? '';
+      const copies: Buffer[] = [];
+      for (const workers of [1, 2]) {
+        const copy = join(folder, 'db.edb');
+        writeFileSync(copy, readFileSync(path));
+        await run(nodeFileSystem, copy, { workers });
+        copies.push(readFileSync(copy));
+      }
+      expect(copies[1]?.equals(copies[0] ?? Buffer.alloc(0))).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true });
+      await closePool();
+    }
+  });
 
   it('leaves out what the engine of the repaired file does not need', async () => {
     const disk = createSimulatedDisk();
