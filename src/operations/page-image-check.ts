@@ -24,7 +24,11 @@ type ImageRecord = RecordOfType<'Split2' | 'Merge2'>;
 
 /** The page in the image of a record, sound as a page. Throws `JET_errLogCorrupted`. */
 export function imageOf(record: ImageRecord, context: RedoContext): Page {
-  const page = new Page(decodePageImage(record, context.pageSize), record.pgno);
+  return soundImage(record, decodePageImage(record, context.pageSize));
+}
+
+function soundImage(record: ImageRecord, bytes: Uint8Array): Page {
+  const page = new Page(bytes, record.pgno);
   const fault = checkPageStructure(page);
   if (fault !== undefined) {
     throw new EseError('JET_errLogCorrupted', `a logged page image is damaged: ${fault.what}`, {
@@ -42,7 +46,8 @@ export function imageOf(record: ImageRecord, context: RedoContext): Page {
  */
 export function checkAgainstImage(record: ImageRecord, page: Page, context: RedoContext): void {
   if (record.cbPreimage === 0) return;
-  const difference = firstDifference(imageOf(record, context), page);
+  const image = decodePageImage(record, context.pageSize, SCRATCH.subarray(0, context.pageSize));
+  const difference = firstDifference(soundImage(record, image), page);
   if (difference === undefined) return;
   throw new EseError(
     'JET_errRecoveryVerifyFailure',
@@ -53,6 +58,8 @@ export function checkAgainstImage(record: ImageRecord, page: Page, context: Redo
   );
 }
 
+/** Room for the image of a page of any size. */
+const SCRATCH = new Uint8Array(32768);
 const imageNode = createNodeView();
 const pageNode = createNodeView();
 

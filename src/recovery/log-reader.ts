@@ -59,6 +59,8 @@ export interface OpenLogOptions {
   /** Memory to read into, at least {@link LOG_WINDOW_BYTES}, for callers that read many logs one by one. */
   readonly kernel?: ChecksumKernel;
   readonly observer?: SegmentObserver;
+  /** Is given each window that `next` reads: the memory of the records to come, and how many bytes of it hold some. */
+  readonly onWindow?: (bytes: Uint8Array, length: number) => void;
 }
 
 /**
@@ -167,6 +169,7 @@ export class LogReader {
   readonly #handle: FileHandle;
   readonly #kernel: ChecksumKernel;
   readonly #observer: SegmentObserver | undefined;
+  readonly #onWindow: OpenLogOptions['onWindow'];
   readonly #view: DataView;
   readonly #words: Int32Array;
   readonly #windowSegments: number;
@@ -177,6 +180,7 @@ export class LogReader {
     this.header = header;
     this.#handle = handle;
     this.#observer = options.observer;
+    this.#onWindow = options.onWindow;
     this.#windowSegments = Math.min(WINDOW_SEGMENTS, header.csecLGFile - 1);
     this.#kernel = options.kernel ?? createChecksumKernel(this.#windowSegments * SEGMENT_BYTES);
     const { buffer, byteOffset, byteLength } = this.#kernel.bytes;
@@ -198,7 +202,9 @@ export class LogReader {
           if (this.#tally.damage !== undefined) throw this.#tally.damage;
           return false;
         }
-        this.cursor.feed(this.#kernel.bytes, this.#view, 0, this.#loadWindow());
+        const count = this.#loadWindow();
+        this.#onWindow?.(this.#kernel.bytes, count * SEGMENT_BYTES);
+        this.cursor.feed(this.#kernel.bytes, this.#view, 0, count);
       }
       return true;
     } catch (error) {

@@ -4,6 +4,7 @@ import { logFileBytes, logPageSize } from '../format/log-header.js';
 import type { Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { FileSystem } from '../io/file-system.js';
+import { defaultWorkers } from '../workers/pool.js';
 import { findDatabase } from './database-header-file.js';
 import { createDatabaseMap } from './database-map.js';
 import { checkEnd } from './end-checks.js';
@@ -11,6 +12,7 @@ import { findLogStream } from './log-stream.js';
 import type { Recovery, RecoveryOptions } from './recovery-state.js';
 import { Redo } from './redo.js';
 import type { AttachedDatabase } from './redo-database.js';
+import { THREADS_MAX } from './replay-memory.js';
 import {
   chooseStart,
   endedAtCheckpoint,
@@ -170,6 +172,14 @@ function requiredGeneration(database: AttachedDatabase): number {
   return database.header.genMaxRequired;
 }
 
+/** Log that is worth another thread: some 150 ms of replay (chapter 9.1). */
+const LOG_BYTES_FOR_THREADS = 24 * 1024 * 1024;
+
+/** Threads for a log of so many bytes. Workers are not started where they cannot pay. */
+function threadsFor(logBytes: number, workers = defaultWorkers()): number {
+  return logBytes < LOG_BYTES_FOR_THREADS ? 1 : Math.min(workers, THREADS_MAX);
+}
+
 /** Redoes all logs of the range; in a rehearsal only what concerns logs and headers. */
 export async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<void> {
   const { environment, options, stream, map, start, logs } = recovery;
@@ -180,6 +190,8 @@ export async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<v
     map,
     signLog: stream.header.signLog,
     rehearsal,
+    pageSize: logPageSize(stream.header),
+    workers: rehearsal ? 1 : threadsFor(total, options.workers),
     cacheBytes: options.cacheBytes,
     until: options.until,
     signal: options.signal,
@@ -187,6 +199,18 @@ export async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<v
   });
   recovery.redo = redo;
   logs.length = 0;
+  try {
+    await redoSteps(recovery, redo, rehearsal);
+  } finally {
+    redo.endReplay();
+  }
+  recovery.ended = redo.stoppedAt ?? redo.lastScan?.lgposEnd;
+  checkEnd(recovery, redo);
+}
+
+async function redoSteps(recovery: Recovery, redo: Redo, rehearsal: boolean): Promise<void> {
+  const { options, start, logs } = recovery;
+  if (start === undefined) return;
   redo.attachInitial(start.attachments, start.lgpos);
   for (const step of recovery.steps) {
     if (step.kind === 'missing') {
@@ -215,8 +239,6 @@ export async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<v
       throw error;
     }
   }
-  recovery.ended = redo.stoppedAt ?? redo.lastScan?.lgposEnd;
-  checkEnd(recovery, redo);
 }
 
 /** Errors of a log itself, rather than of what it is redone on. */

@@ -48,6 +48,8 @@ export interface RecoveryOptions {
   readonly pageSize?: number | undefined;
   /** Page cache of each database in bytes. */
   readonly cacheBytes?: number | undefined;
+  /** Threads that replay the logs, the calling one included. Default: the processors, for a long enough log. */
+  readonly workers?: number | undefined;
   /** Bytes of log that were redone, of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onEvent?: ((event: RecoveryEvent) => void) | undefined;

@@ -1,4 +1,4 @@
-import { type BufferPool, createBufferPool } from '../engine/buffer-pool.js';
+import { type BufferPool, createBufferPool, type FrameMemory } from '../engine/buffer-pool.js';
 import type { HeaderFile } from '../engine/header-file.js';
 import { DATABASE_STATE, type DatabaseHeader, type HeaderChanges } from '../format/database-header.js';
 import { compareLgpos, type Lgpos } from '../format/ese-error.js';
@@ -43,6 +43,8 @@ export interface AttachedDatabaseOptions {
   readonly versions: RedoVersions;
   readonly generationTime: GenerationTimes;
   readonly cacheBytes?: number | undefined;
+  /** Memory of pages of a size, for those who change them beside the pool. */
+  readonly frameMemory?: ((pageSize: number) => FrameMemory | undefined) | undefined;
   /** Makes the log durable up to a position; during redo it is. */
   readonly makeLogDurable: (lgpos: Lgpos) => void;
 }
@@ -101,6 +103,7 @@ export class AttachedDatabase {
       mayWrite: (page) => !versions.holdsBack(dbid, page.objid),
       freeBytes: () => environment.fs.freeBytes(options.path),
       reusesMemory: true,
+      memory: options.frameMemory?.(pageSize),
     });
     this.context = {
       dbid,

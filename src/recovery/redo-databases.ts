@@ -44,6 +44,7 @@ export interface RedoDatabasesOptions {
   /** Decides about databases without writing a byte: headers are changed in memory. */
   readonly rehearsal: boolean;
   readonly cacheBytes: number | undefined;
+  readonly frameMemory: AttachedDatabaseOptions['frameMemory'];
   readonly versions: RedoVersions;
   /** Position of the record that is being redone. */
   readonly lgpos: Lgpos;
@@ -204,7 +205,7 @@ export class RedoDatabases {
   #enter(
     opened: Pick<AttachedDatabaseOptions, 'path' | 'dbid' | 'loggedPath' | 'headerFile' | 'file' | 'isNew'>,
   ): AttachedDatabase {
-    const { environment, cacheBytes, lgpos } = this.#options;
+    const { environment, cacheBytes, frameMemory, lgpos } = this.#options;
     const database = new AttachedDatabase({
       ...opened,
       environment,
@@ -212,6 +213,7 @@ export class RedoDatabases {
       versions: this.#options.versions,
       generationTime: this.#options.generationTime,
       cacheBytes,
+      frameMemory,
       makeLogDurable: (lgpos) => this.makeLogDurable(lgpos),
     });
     this.#slots[opened.dbid] = database;

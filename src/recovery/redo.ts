@@ -25,6 +25,8 @@ import type { AttachedDatabase } from './redo-database.js';
 import { RedoDatabases } from './redo-databases.js';
 import { boundLevel, createRecordKeeper, newRedoSession, type RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
+import { Replay } from './replay.js';
+import { createFrameMemory, createReplayMemory } from './replay-memory.js';
 
 export interface RedoOptions {
   readonly environment: Environment;
@@ -32,6 +34,10 @@ export interface RedoOptions {
   readonly signLog: Signature;
   /** Goes through the logs and decides about databases, without touching a page or writing a byte. */
   readonly rehearsal: boolean;
+  /** Page size that the log states, in bytes. */
+  readonly pageSize: number;
+  /** Threads, the calling one included. Default: 1 */
+  readonly workers?: number | undefined;
   /** Page cache of each database in bytes. */
   readonly cacheBytes?: number | undefined;
   /** Bytes of log read so far. */
@@ -135,6 +141,8 @@ export class Redo {
   /** Changed in place: there is one for every record. */
   readonly #lastRecord = { lrtyp: -1, lgpos: { generation: 0, isec: 0, ib: 0 } };
   readonly #options: RedoOptions;
+  /** Carries out changes of pages, where the host has memory that threads share. */
+  readonly #replay: Replay | undefined;
   readonly #keep = createRecordKeeper();
   readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
   #bytesRead = 0;
@@ -142,17 +150,31 @@ export class Redo {
 
   constructor(options: RedoOptions) {
     this.#options = options;
+    const memory = options.rehearsal ? undefined : createReplayMemory(options.pageSize, options.workers ?? 1);
+    const frames = memory === undefined ? undefined : createFrameMemory(memory);
     this.databases = new RedoDatabases({
       environment: options.environment,
       map: options.map,
       signLog: options.signLog,
       rehearsal: options.rehearsal,
       cacheBytes: options.cacheBytes,
+      frameMemory: (pageSize) => (pageSize === options.pageSize ? frames : undefined),
       versions: this.versions,
       lgpos: this.lgpos,
       logHeader: () => this.lastHeader,
       generationTime: (generation) => this.headers.get(generation)?.tmCreate,
     });
+    if (memory === undefined) return;
+    this.#replay = new Replay(memory, this.versions, (dbid) => {
+      const database = this.databases.at(dbid);
+      return database?.kind === 'attached' ? database : undefined;
+    });
+    this.#replay.startWorkers();
+  }
+
+  /** Ends the other threads. To be called once, when no log is to come. */
+  endReplay(): void {
+    this.#replay?.close();
   }
 
   /** Attaches the databases of the list that redo starts with. */
@@ -187,6 +209,7 @@ export class Redo {
     let stopAt = until !== undefined && 'lgpos' in until ? until.lgpos : undefined;
     const log = openLog(environment.fs, entry.path, {
       kernel: this.#kernel,
+      onWindow: (bytes, length) => this.#replay?.beginWindow(bytes, length, this.lgpos.generation),
       ...(until !== undefined && 'timeMs' in until
         ? {
             observer: (isec: number, state: LogSegmentState, segment: Uint8Array) => {
@@ -203,8 +226,13 @@ export class Redo {
       this.lgpos.generation = header.generation;
       this.#enterGeneration(header.generation);
       const isDone = await this.#redoRecords(log, () => stopAt);
+      this.#drain();
       this.lastScan = log.scan();
       return isDone;
+    } catch (error) {
+      // What lies in front of it in the log comes first.
+      this.#drain();
+      throw error;
     } finally {
       log.close();
     }
@@ -247,12 +275,14 @@ export class Redo {
       if (!rehearsal || REHEARSED_TYPES.has(lrtyp)) this.#dispatch(cursor);
       if (--turn === 0) {
         turn = RECORDS_PER_TURN;
+        this.#drain();
         this.#trim();
         onProgress?.(this.#bytesRead + cursor.isec * log.header.cbSec);
         await nextTurn();
         signal?.throwIfAborted();
       }
     }
+    this.#drain();
     this.#trim();
     this.#bytesRead += log.header.csecLGFile * log.header.cbSec;
     onProgress?.(this.#bytesRead);
@@ -271,6 +301,11 @@ export class Redo {
     last.lgpos.generation = this.lgpos.generation;
     last.lgpos.isec = this.lgpos.isec;
     last.lgpos.ib = this.lgpos.ib;
+  }
+
+  /** Waits until all changes of pages so far are carried out. Throws the first error of the log among them. */
+  #drain(): void {
+    this.#replay?.drain();
   }
 
   #trim(): void {
@@ -317,6 +352,7 @@ export class Redo {
         return;
       case LRTYP.Init:
       case LRTYP.Init2:
+        this.#drain();
         this.#endSessions();
         return;
       case LRTYP.ShutDownMark:
@@ -380,6 +416,8 @@ export class Redo {
     if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
     const { context } = database;
     if (context === undefined || (lrtyp === LRTYP.UndoInfo && session.level === 0)) return;
+    if (this.#replay?.change(cursor, database) === true) return;
+    this.#drain();
     try {
       applyRecord(cursor.record(), context);
     } catch (error) {
@@ -486,12 +524,15 @@ export class Redo {
     const database = this.databases.at(dbid);
     if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
     const { context } = database;
-    if (context !== undefined) this.#guard(database, () => applyMacro(macro, context));
+    if (context === undefined || this.#replay?.split(macro, database, this.lgpos) === true) return;
+    this.#drain();
+    this.#guard(database, () => applyMacro(macro, context));
   }
 
   // --- Databases ---
 
   #redoDatabaseRecord(record: LogRecord): void {
+    this.#drain();
     switch (record.name) {
       case 'CreateDB':
         this.databases.attach(
@@ -579,6 +620,7 @@ export class Redo {
 
   /** Term or RecoveryQuit: a run ended. Its ShutDownMark stands for the detach of what was still attached. */
   #endRun(detachesAll: boolean): void {
+    this.#drain();
     this.#endSessions();
     this.lgposQuit = { ...this.lgpos };
     if (!detachesAll) return;
