@@ -2,6 +2,5 @@
 /** `esekit`: the program for what the originals do not have. Everything is in run-esekit.ts. */
 
 import { runProcess } from './process.js';
-import { runEsekit } from './run-esekit.js';
 
-await runProcess(runEsekit);
+await runProcess('esekit', async () => (await import('./run-esekit.js')).runEsekit);

@@ -2,6 +2,5 @@
 /** `eseutil`: the classic program. Everything is in run-eseutil.ts. */
 
 import { runProcess } from './process.js';
-import { runEseutil } from './run-eseutil.js';
 
-await runProcess(runEseutil);
+await runProcess('eseutil', async () => (await import('./run-eseutil.js')).runEseutil);

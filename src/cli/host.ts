@@ -45,7 +45,14 @@ export interface CliHost {
   probe(path: string): 'file' | 'directory' | null;
   /** Catches Ctrl-C and its kin until released; a second one ends the process at once. */
   onInterrupt(): Interruption;
+  /** Runs the same command line in a thread of its own, while this one waits for signals; absent in such a thread. */
+  readonly ownThread?: () => Promise<ThreadEnd>;
+  /** Called before the last words of a run; does not return where a signal has spoken them. */
+  readonly beforeEnd?: () => void;
 }
+
+/** How a run in a thread of its own ended: with its exit code, or stopped by a signal before its last words. */
+export type ThreadEnd = { readonly exit: number } | { readonly signalNumber: number };
 
 export interface Interruption {
   readonly signal: AbortSignal;
@@ -147,9 +154,14 @@ function probe(path: string): 'file' | 'directory' | null {
   }
 }
 
-/** The process that we are. */
-export function nodeHost(): CliHost {
+/**
+ * The process that we are.
+ *
+ * @param listens whether signals are caught from the start, and not only once somebody asks for them
+ */
+export function nodeHost(listens = false): CliHost {
   const environment = realEnvironment();
+  const early = listens ? catchSignals() : undefined;
   return {
     environment,
     fs: environment.fs,
@@ -166,6 +178,6 @@ export function nodeHost(): CliHost {
     programName: basename(process.argv[1] ?? 'eseutil').replace(/\.[cm]?js$/, ''),
     pid: process.pid,
     probe,
-    onInterrupt: catchSignals,
+    onInterrupt: () => early ?? catchSignals(),
   };
 }

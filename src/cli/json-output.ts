@@ -71,6 +71,7 @@ export function openJsonOutput(
     },
     watchProgress: (phase, bar) => (wantsLines ? withEvents(phase, bar, line, host) : bar),
     end: (envelope) => {
+      host.beforeEnd?.();
       if (wantsLines) {
         const result = envelope.result === null ? null : withoutStreamed(envelope.result);
         line({ event: 'end', ...document({ ...envelope, result }) });

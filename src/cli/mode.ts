@@ -53,6 +53,8 @@ export interface Mode {
   readonly heading: string | null;
   /** Yields while it works, so that an interruption can stop it at a safe point. */
   readonly longRunning?: true;
+  /** May work for long without letting events in: a run that owes a JSON document gets a thread of its own. */
+  readonly blocks?: true;
   /** Whether the command changes or creates files: it then goes on to its end although stdout is closed. */
   writes?(command: ModeCommand): boolean;
   run(context: ModeContext): ModeOutcome | Promise<ModeOutcome>;

@@ -2,12 +2,19 @@
 
 import { EXIT } from './exit-codes.js';
 import { type CliHost, nodeHost, OutputClosed, OutputFailed } from './host.js';
+import type { ProgramName } from './own-thread.js';
 
 type Program = (argv: readonly string[], host: CliHost) => Promise<number>;
 
-/** Runs a program on the real machine. */
-export async function runProcess(program: Program): Promise<void> {
-  process.exitCode = await runGuarded(program, process.argv.slice(2), nodeHost());
+/** Runs a program on the real machine; it is loaded when somebody listens for signals already. */
+export async function runProcess(name: ProgramName, load: () => Promise<Program>): Promise<void> {
+  const argv = process.argv.slice(2);
+  const host = nodeHost(argv.some((token) => /^--json(?:l|=.*)?$/.test(token)));
+  const ownThread = async () => {
+    const { runInOwnThread } = await import('./own-thread.js');
+    return runInOwnThread({ program: name, argv, programName: host.programName }, host.onInterrupt());
+  };
+  process.exitCode = await runGuarded(await load(), argv, { ...host, ownThread });
 }
 
 /**

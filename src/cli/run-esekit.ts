@@ -149,7 +149,15 @@ export async function runEsekit(argv: readonly string[], machine: CliHost): Prom
   if (json.refusal !== undefined)
     return end(verb ?? 'usage', exitCodeOfError(json.refusal), errorReport(json.refusal), null);
 
-  const interruption = host.onInterrupt();
+  const thread = command.blocks === true && jsonToken !== undefined ? await machine.ownThread?.() : undefined;
+  if (thread !== undefined) {
+    if ('exit' in thread) return thread.exit;
+    return end(verb ?? 'usage', EXIT.signal + thread.signalNumber, INTERRUPTED, null);
+  }
+
+  // A signal that nobody can be told of has its usual effect.
+  const interruption = command.blocks === true ? undefined : host.onInterrupt();
+  const signal = interruption?.signal ?? new AbortController().signal;
   const context: VerbContext = {
     host,
     options,
@@ -161,12 +169,12 @@ export async function runEsekit(argv: readonly string[], machine: CliHost): Prom
       warnings.push(warning);
       if (!json.ownsStdout) host.terminal.err(`WARNING: ${warning.message}\n`);
     },
-    signal: interruption.signal,
+    signal,
   };
-  const outcome = await runVerb(command, context, interruption.signal);
-  interruption.release();
+  const outcome = await runVerb(command, context, signal);
+  interruption?.release();
   // A job that came to its end before the signal could stop it is done.
-  const signalNumber = outcome.error === undefined ? undefined : interruption.signalNumber();
+  const signalNumber = outcome.error === undefined ? undefined : interruption?.signalNumber();
   const exit = signalNumber === undefined ? outcome.exit : EXIT.signal + signalNumber;
   const error = signalNumber === undefined ? outcome.error : INTERRUPTED;
   if (!outcome.streamed)

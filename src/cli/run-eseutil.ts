@@ -117,6 +117,11 @@ interface Ending {
 
 async function runMode(command: ModeCommand, machine: CliHost, started: number): Promise<number> {
   const mode = await loadMode(command);
+  const thread =
+    mode.blocks === true && (command.long.has('json') || command.long.has('jsonl'))
+      ? await machine.ownThread?.()
+      : undefined;
+  if (thread !== undefined && 'exit' in thread) return thread.exit;
   const persistent = mode.writes?.(command) === true ? persistentTerminal(machine.terminal) : undefined;
   const host = persistent === undefined ? machine : { ...machine, terminal: persistent.terminal };
   const json = openJsonOutput('eseutil', command.long, host);
@@ -125,8 +130,10 @@ async function runMode(command: ModeCommand, machine: CliHost, started: number):
   const jsonMode = jsonModeOf(command);
   const warnings: WarningReport[] = [];
   const bars: ProgressBar[] = [];
-  json.event('start', { tool: 'eseutil', mode: jsonMode, file: command.positional });
-  printHead(text, command, profile, mode);
+  if (thread === undefined) {
+    json.event('start', { tool: 'eseutil', mode: jsonMode, file: command.positional });
+    printHead(text, command, profile, mode);
+  }
   const interruption = mode.longRunning === true ? host.onInterrupt() : undefined;
   const context: ModeContext = {
     host,
@@ -158,12 +165,15 @@ async function runMode(command: ModeCommand, machine: CliHost, started: number):
   };
 
   const ending =
-    json.refusal === undefined
-      ? await runToItsEnd(mode, context, command.hints, text)
-      : endingOf({ result: null, error: json.refusal });
+    thread !== undefined
+      ? { result: null, exit: EXIT.otherError, error: INTERRUPTED, unsuccessful: false }
+      : json.refusal === undefined
+        ? await runToItsEnd(mode, context, command.hints, text)
+        : endingOf({ result: null, error: json.refusal });
   interruption?.release();
   // A job that came to its end before the signal could stop it is done.
-  const signalNumber = ending.error === undefined ? undefined : interruption?.signalNumber();
+  const signalNumber =
+    thread?.signalNumber ?? (ending.error === undefined ? undefined : interruption?.signalNumber());
   const exit = signalNumber === undefined ? ending.exit : EXIT.signal + signalNumber;
   if (exit !== EXIT.done) for (const bar of bars) bar.fail();
   const elapsedMs = host.now() - started;

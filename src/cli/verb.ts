@@ -30,6 +30,8 @@ export interface VerbOutcome {
 }
 
 export interface Verb {
+  /** May work for long without letting events in: it cannot be told of a signal, and gets a thread of its own. */
+  readonly blocks?: true;
   /** Whether the command changes or creates files: it then goes on to its end although stdout is closed. */
   writes?(options: VerbOptions): boolean;
   run(context: VerbContext): VerbOutcome | Promise<VerbOutcome>;

@@ -84,7 +84,7 @@ describeWithCorpus('a signal', () => {
   test('and a failure are an interruption', async () => {
     const missing = join(folder, 'missing.edb');
     expect((await eseutil(['-k', missing], { signalNumber: 2 })).exit).toBe(130);
-    expect((await runProgram(runEsekit, ['tables', missing], { signalNumber: 15 })).exit).toBe(143);
+    expect((await runProgram(runEsekit, ['export', missing], { signalNumber: 15 })).exit).toBe(143);
   });
 });
 

@@ -11,6 +11,7 @@ import { keyValues, textsOf } from './key-values.js';
 import { withDatabase } from './with-database.js';
 
 export const getVerb: Verb = {
+  blocks: true,
   run: (context) =>
     withDatabase(context, (reader) => {
       const { options, say } = context;

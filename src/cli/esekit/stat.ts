@@ -8,6 +8,7 @@ const HEADINGS = ['Tree', 'Entries', 'Depth', 'Leaves', 'Internal', 'Owned', 'Av
 const COLUMN_WIDTH = 9;
 
 export const statVerb: Verb = {
+  blocks: true,
   run: (context) =>
     withDatabase(context, (reader) => {
       const { say } = context;

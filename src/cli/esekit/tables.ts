@@ -7,6 +7,7 @@ import { withDatabase } from './with-database.js';
 const HEADINGS = ['Table', 'Objid', 'Rows', 'Columns', 'Indexes', 'System'] as const;
 
 export const tablesVerb: Verb = {
+  blocks: true,
   run: (context) =>
     withDatabase(context, (reader) => {
       const tables = listTables(reader);

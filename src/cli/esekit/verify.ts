@@ -9,6 +9,7 @@ import { withDatabase } from './with-database.js';
 const LINES_MOST = 20;
 
 export const verifyVerb: Verb = {
+  blocks: true,
   run: async (context) => {
     const { host, options } = context;
     const journal = readJournal(host.fs, sourceFile(host, String(options.journal ?? ''), 'journal'));

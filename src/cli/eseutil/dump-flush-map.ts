@@ -14,6 +14,7 @@ function mapPageOf(value: string | null | undefined): number | undefined {
 
 export const dumpFlushMapMode: Mode = {
   heading: 'FILE DUMP',
+  blocks: true,
   run: (context) => {
     const { host, command, say } = context;
     const file = sourceFile(host, command.positional, 'source file');

@@ -30,6 +30,7 @@ const ENGINE_LOG_VERSION = '8.4000.130.280';
 
 export const dumpLogMode: Mode = {
   heading: 'FILE DUMP',
+  blocks: true,
   writes: (command) => hasSwitch(command, 'c', 'x'),
   run: (context) => {
     const source = context.command.positional;

@@ -23,6 +23,7 @@ const TOTAL_WIDTH = NAME_WIDTH + TYPE_WIDTH + 2 * NUMBER_WIDTH + 2 + 'MM/DD/YYYY
 
 export const dumpMetadataMode: Mode = {
   heading: 'FILE DUMP',
+  blocks: true,
   run: (context) => {
     const { command, say } = context;
     say(`         Database: ${command.positional ?? ''}`);

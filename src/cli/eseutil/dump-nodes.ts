@@ -10,6 +10,7 @@ const EVERY_TABLE = '*';
 
 export const dumpNodesMode: Mode = {
   heading: 'FILE DUMP',
+  blocks: true,
   run: (context) => {
     const { command, say, wantsReport, jsonLimit } = context;
     say(`         Database: ${command.positional ?? ''}`);

@@ -111,6 +111,7 @@ const USAGE_FIELDS = ['Data', 'Internal', 'Depth', 'Leaked'];
 
 export const dumpSpaceMode: Mode = {
   heading: 'FILE DUMP',
+  blocks: true,
   run: (context) => {
     const { command, say } = context;
     const fields = chosenFields(context);
