@@ -38,18 +38,20 @@ import type { SalvageCounts } from './salvage-node.js';
 import type { SalvageSource } from './salvage-source.js';
 import { salvageNodes } from './salvage-tree.js';
 
+/** A row of one copy, not decoded yet. */
+interface StoredRow {
+  readonly record: Uint8Array;
+  readonly pgno: number;
+  readonly line: number;
+}
+
 /** One copy of the catalog, as far as it could be read. */
 interface CatalogCopy {
-  /** By node key, as text of one byte a character. */
-  readonly rows: ReadonlyMap<string, CopyRow>;
+  /** In the order of keys, by key as text of one byte a character. */
+  readonly rows: ReadonlyMap<string, StoredRow>;
   /** Nothing of it is lost. */
   readonly isWhole: boolean;
   readonly counts: SalvageCounts;
-}
-
-interface CopyRow extends CatalogRecord {
-  /** Time of the last change of its page. */
-  readonly dbtime: number;
 }
 
 export interface SalvagedCatalog {
@@ -83,52 +85,61 @@ function isCatalogTable(objid: number): boolean {
 /** Reads the catalog. Roots of lost tables that nobody knows are 0 in its rows. */
 export function* salvageCatalog(source: SalvageSource): Steps<SalvagedCatalog> {
   const findings: Finding[] = [];
-  const primary = yield* readCopy(source, CATALOG, findings);
-  const shadow = yield* readCopy(source, SHADOW_CATALOG, findings);
-  const from = chooseCopy(primary, shadow);
-  const chosen = from === 'union' ? unionOf(primary, shadow) : (from === 'primary' ? primary : shadow).rows;
-  const other = from === 'shadow' ? primary : shadow;
-  const ordered = [...chosen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record);
-  const mender = new CatalogMender(source, withOwnRows(ordered, source.pageSize), other, findings);
+  const decode = createCatalogRowDecoder(source.pageSize);
+  const primary = yield* readCopy(source, CATALOG);
+  const shadow = yield* readCopy(source, SHADOW_CATALOG);
+  let from = chooseCopy(primary, shadow);
+  let records: readonly CatalogRecord[] = [];
+  if (from !== 'union') {
+    records = decodeRows((from === 'primary' ? primary : shadow).rows.values(), decode, findings);
+    // Rows that make no sense may make some in the other copy.
+    if (findings.length > 0) from = 'union';
+  }
+  if (from === 'union') {
+    findings.length = 0;
+    records = decodeRows(unionOf(source, primary, shadow, decode), decode, findings);
+  }
+  const others = from === 'shadow' ? primary : shadow;
+  const decodeOthers = (): CatalogRecord[] => decodeRows(others.rows.values(), decode, []);
+  const isShadowWhole = shadow.isWhole && shadow.rows.size > 0;
   return {
-    records: mender.run(),
+    records: new CatalogMender(source, withOwnRows(records, source.pageSize), decodeOthers, findings).run(),
     from,
-    isIncomplete: from === 'union' && !(primary.isWhole || (shadow.isWhole && shadow.rows.size > 0)),
+    isIncomplete: from === 'union' && !primary.isWhole && !isShadowWhole,
     findings,
     primary: primary.counts,
     shadow: shadow.counts,
   };
 }
 
-function* readCopy(source: SalvageSource, root: TreeRoot, findings: Finding[]): Steps<CatalogCopy> {
+function* readCopy(source: SalvageSource, root: TreeRoot): Steps<CatalogCopy> {
   const definition = root.objid === OBJID_CATALOG ? CATALOG_DEFINITION : CATALOG_SHADOW_DEFINITION;
-  const decode = createCatalogRowDecoder(source.pageSize);
   const judge = createRecordJudge(definition, source.pageSize);
-  const rows = new Map<string, CopyRow>();
-  let odd = 0;
+  const rows = new Map<string, StoredRow>();
   const tree = { ...root, kind: 'table', isUnique: true, judge } as const;
   const counts = yield* salvageNodes(source, tree, (node) => {
     const { key, keyLength, bytes, dataOffset, dataLength, pgno, line } = node;
-    const record = bytes.slice(dataOffset, dataOffset + dataLength);
+    const text = Buffer.from(key.buffer, key.byteOffset, keyLength).toString('latin1');
+    rows.set(text, { record: bytes.slice(dataOffset, dataOffset + dataLength), pgno, line });
+  });
+  return { rows, isWhole: counts.lost.length === 0 && counts.dropped.length === 0, counts };
+}
+
+type RowDecoder = ReturnType<typeof createCatalogRowDecoder>;
+
+/** The rows that make sense; the others are reported. */
+function decodeRows(rows: Iterable<StoredRow>, decode: RowDecoder, findings: Finding[]): CatalogRecord[] {
+  const records: CatalogRecord[] = [];
+  for (const { record, pgno, line } of rows) {
     try {
-      const row = decode(record, 0, record.length);
-      const text = Buffer.from(key.buffer, key.byteOffset, keyLength).toString('latin1');
-      rows.set(text, { row, record, dbtime: source.read(pgno).page.dbtime });
+      records.push({ row: decode(record, 0, record.length), record });
     } catch (error) {
       if (!(error instanceof EseError)) throw error;
-      odd++;
-      findings.push({
-        code: 'CAT_ENTRY',
-        severity: 'error',
-        message: error.detail,
-        pgno,
-        node: line,
-        object: definition.name,
-        action: 'dropped',
-      });
+      const message = error.detail;
+      findings.push({ code: 'CAT_ENTRY', severity: 'error', message, pgno, node: line, action: 'dropped' });
     }
-  });
-  return { rows, isWhole: odd === 0 && counts.lost.length === 0 && counts.dropped.length === 0, counts };
+  }
+  return records;
 }
 
 /** The copy that is whole; of two whole ones that with more rows (chapter 7.1.2, step 4). */
@@ -138,14 +149,26 @@ function chooseCopy(primary: CatalogCopy, shadow: CatalogCopy): SalvagedCatalog[
   return isShadowWhole ? 'shadow' : 'union';
 }
 
-/** What both copies have left; of two images of a row the newer one, of equally old ones that of the primary. */
-function unionOf(primary: CatalogCopy, shadow: CatalogCopy): ReadonlyMap<string, CopyRow> {
+/**
+ * What both copies have left, in the order of keys. Of two images of a row that make sense the newer one counts, of
+ * equally old ones that of the primary.
+ */
+function unionOf(
+  source: SalvageSource,
+  primary: CatalogCopy,
+  shadow: CatalogCopy,
+  decode: RowDecoder,
+): readonly StoredRow[] {
+  const dbtimeOf = ({ pgno }: StoredRow): number => source.read(pgno).page.dbtime;
+  const makesSense = (row: StoredRow): boolean => decodeRows([row], decode, []).length > 0;
   const rows = new Map(primary.rows);
   for (const [key, row] of shadow.rows) {
     const known = rows.get(key);
-    if (known === undefined || row.dbtime > known.dbtime) rows.set(key, row);
+    if (known === undefined || !makesSense(known) || (dbtimeOf(row) > dbtimeOf(known) && makesSense(row))) {
+      rows.set(key, row);
+    }
   }
-  return rows;
+  return [...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }
 
 /** Adds what the catalog says of itself, where that is lost: it is the same in every database. */
@@ -199,33 +222,43 @@ type RootVerdict = 'right' | 'wrong' | 'unknown';
 class CatalogMender {
   readonly #source: SalvageSource;
   readonly #findings: Finding[];
-  readonly #decode: ReturnType<typeof createCatalogRowDecoder>;
+  readonly #decode: RowDecoder;
   readonly #edit: CatalogEditor;
-  readonly #others: ReadonlyMap<string, readonly CopyRow[]>;
+  readonly #decodeOthers: () => CatalogRecord[];
+  #others: ReadonlyMap<string, readonly CatalogRecord[]> | undefined;
   readonly #ids = new Set<number>();
   #records: CatalogRecord[];
 
   constructor(
     source: SalvageSource,
     records: readonly CatalogRecord[],
-    other: CatalogCopy,
+    decodeOthers: () => CatalogRecord[],
     findings: Finding[],
   ) {
     this.#source = source;
     this.#records = [...records];
+    this.#decodeOthers = decodeOthers;
     this.#findings = findings;
     this.#decode = createCatalogRowDecoder(source.pageSize);
     this.#edit = createCatalogEditor(createRecordLayout(CATALOG_COLUMNS, source.pageSize));
-    const others = new Map<string, CopyRow[]>();
-    for (const record of other.rows.values()) {
-      const name = nameOf(record.row);
-      const list = others.get(name);
-      if (list === undefined) others.set(name, [record]);
-      else list.push(record);
-    }
-    this.#others = others;
-    for (const { row } of records)
+    for (const { row } of records) {
       if (isTreeRow(row) && this.#judgeRoot(row) === 'right') this.#ids.add(row.id);
+    }
+  }
+
+  /** Rows of the other copy with the names of a row. */
+  #twinsOf(row: CatalogRow): readonly CatalogRecord[] {
+    if (this.#others === undefined) {
+      const others = new Map<string, CatalogRecord[]>();
+      for (const record of this.#decodeOthers()) {
+        const name = nameOf(record.row);
+        const list = others.get(name);
+        if (list === undefined) others.set(name, [record]);
+        else list.push(record);
+      }
+      this.#others = others;
+    }
+    return this.#others.get(nameOf(row)) ?? [];
   }
 
   run(): CatalogRecord[] {
@@ -300,9 +333,9 @@ class CatalogMender {
       return this.#withRoot(this.#changed(record, [['Id', int32(row.objidTable)]]));
     }
     if (this.#judgeRoot(row) !== 'wrong') return record;
-    const twin = this.#others
-      .get(nameOf(row))
-      ?.find(({ row: one }) => isTreeRow(one) && this.#judgeRoot(one) === 'right');
+    const twin = this.#twinsOf(row).find(
+      ({ row: one }) => isTreeRow(one) && this.#judgeRoot(one) === 'right',
+    );
     if (twin !== undefined && (twin.row.id === row.id || !this.#ids.has(twin.row.id))) {
       this.#ids.add(twin.row.id);
       this.#report(row, `page ${row.pgnoFdp} is not its root`, 'taken from the other copy');
