@@ -18,7 +18,7 @@ import {
   type Severity,
   UNIT_LAST,
 } from './finding.js';
-import { differingBuckets, mergeFingerprint } from './fingerprint.js';
+import { BUCKETS, differingBuckets, mergeFingerprint } from './fingerprint.js';
 import { affordableBuckets, planComparison, type Suspects, type WholeSides } from './index-compare.js';
 import { dropRepeated, joinLongValues, type LongValueEnds } from './long-value-check.js';
 import { BLANK } from './page-check.js';
@@ -125,6 +125,7 @@ export function planSecondLook(
   const indexes = new Map<number, ReadonlySet<number>>();
   const longValues = new Map<number, ReadonlySet<number>>();
   const byStart = new Set<number>();
+  const byBookmark = new Set<number>();
   const wantedTrees = new Set<number>();
   const choose = (buckets: readonly number[], entries: number): ReadonlySet<number> => {
     const chosen = affordableBuckets(buckets, entries);
@@ -143,21 +144,39 @@ export function planSecondLook(
     } else {
       const sums = merged.indexes.get(position);
       if (sums === undefined) continue;
+      if (sums.hasManyKeys) {
+        // Only how many entries each row has tells whether there are too many or none.
+        indexes.set(position, affordableBuckets(ALL_BUCKETS, entries));
+        byBookmark.add(position);
+        wantedTrees.add(position);
+        wantedTrees.add(tree.parent);
+        continue;
+      }
       const usesStart = sums.hasCutKeys && sums.start !== undefined;
       const buckets = differingBuckets(usesStart && sums.start !== undefined ? sums.start : sums.whole);
       if (buckets.length === 0) continue;
       if (usesStart) byStart.add(position);
+      if (isComparedByBookmark(body, tree)) byBookmark.add(position);
       indexes.set(position, choose(buckets, entries));
     }
     wantedTrees.add(position);
     wantedTrees.add(tree.parent);
   }
   if (wantedTrees.size === 0) return undefined;
-  const suspects: Suspects = { indexes, byStart, longValues };
+  const suspects: Suspects = { indexes, byStart, byBookmark, longValues };
   return {
     ranges: rangesOf(plan, wantedTrees),
     differences: createDifferences(suspects, wantedTrees),
   };
+}
+
+const ALL_BUCKETS = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
+
+function isComparedByBookmark({ plan }: ExaminedBody, { tableNumber, indexNumber }: CheckedTree): boolean {
+  const table = plan.tables[tableNumber];
+  const index = table?.indexes[indexNumber];
+  if (table === undefined || index === undefined) return false;
+  return planComparison(createRecordLayout(table.columns, plan.pageSize), index).kind === 'bookmarks';
 }
 
 /** The ranges of a plan in which leaves of these trees are. */
@@ -193,6 +212,10 @@ export function reportDifferences(
     const tree = trees[position];
     const index = tables[tree?.tableNumber ?? -1]?.indexes[tree?.indexNumber ?? -1];
     if (tree !== undefined) entries.report(tree, index?.unique === true, wholeSides(position), list);
+  }
+  for (const [position, bookmarks] of differences.bookmarks) {
+    const tree = trees[position];
+    if (tree !== undefined) bookmarks.report(tree, wholeSides(position), list);
   }
   for (const [tableNumber, references] of differences.references) {
     const position = trees.findIndex((one) => one.kind === 'longValue' && one.tableNumber === tableNumber);
@@ -244,7 +267,7 @@ export function reportUnverifiable(body: ExaminedBody, merged: Merged, list: Fin
       };
       try {
         const comparison = planComparison(layout, index);
-        if (comparison.kind === 'none') report(comparison.reason);
+        if (comparison.kind === 'none' || comparison.kind === 'bookmarks') report(comparison.reason);
         else if (comparison.kind === 'masked')
           report('the order of its texts is that of the system that made it');
         else if (merged.uncomputable.has(position)) report('the key of a row cannot be computed');

@@ -6,7 +6,7 @@
 import { INDEX_FLAG } from '../../format/catalog-row.js';
 import { COLUMN_FLAG } from '../../format/column.js';
 import { createKeyBuilder, KEY_MOST_DEFAULT, type KeyBuilder } from '../../format/key.js';
-import { columnIndexOf } from '../../format/key-segment.js';
+import { columnIndexOf, type SortKeySource } from '../../format/key-segment.js';
 import type { RecordLayout } from '../../format/record.js';
 import type { IndexDefinition } from '../../format/table-definition.js';
 import { type FindingList, hexOf } from './finding.js';
@@ -19,6 +19,8 @@ export type IndexComparison =
   | { readonly kind: 'exact'; readonly builder: KeyBuilder }
   /** All but the sort keys of its Unicode texts. */
   | { readonly kind: 'masked'; readonly builder: KeyBuilder; readonly masker: KeyMasker }
+  /** Which rows have entries, and how many at most: several unknown texts of a row may be the same key. */
+  | { readonly kind: 'bookmarks'; readonly builder: KeyBuilder; readonly reason: string }
   | { readonly kind: 'none'; readonly reason: string };
 
 /**
@@ -40,9 +42,23 @@ export function planComparison(layout: RecordLayout, index: IndexDefinition): In
   const isMultiple = index.tupleLimits !== undefined || (index.flags & INDEX_FLAG.multiValued) !== 0;
   const cutsSegments = index.varSegMac !== undefined && index.varSegMac < (index.keyMost ?? KEY_MOST_DEFAULT);
   if (isMultiple || cutsSegments) {
-    return { kind: 'none', reason: 'the order of its texts is known only to the system that made it' };
+    return {
+      kind: 'bookmarks',
+      builder: createKeyBuilder(layout, index, differentSortKeys()),
+      reason: 'the order of its texts is known only to the system that made it',
+    };
   }
   return { kind: 'masked', builder, masker: createKeyMasker(layout, index) };
+}
+
+/** Gives every text a sort key of its own, so that a row has as many keys as it can have at most. */
+function differentSortKeys(): SortKeySource {
+  const sortKey = new DataView(new ArrayBuffer(4));
+  let count = 0;
+  return () => {
+    sortKey.setUint32(0, ++count);
+    return new Uint8Array(sortKey.buffer);
+  };
 }
 
 /** What must be compared one by one: buckets by the position of an index tree, or of a table for its long values. */
@@ -50,6 +66,8 @@ export interface Suspects {
   readonly indexes: ReadonlyMap<number, ReadonlySet<number>>;
   /** Those of them whose keys are compared up to their first text only. */
   readonly byStart: ReadonlySet<number>;
+  /** Those of them of which only bookmarks are compared. */
+  readonly byBookmark: ReadonlySet<number>;
   readonly longValues: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
@@ -110,6 +128,55 @@ export function createEntryDifference(): EntryDifference {
       }
     },
   };
+}
+
+/** The rows of an index that have too many or too few entries. */
+export interface BookmarkDifference {
+  /** A row that has `keys` keys at most, or with -1 an entry that leads to the row. */
+  add(keys: number, bookmark: Uint8Array, pgno: number, node: number): void;
+  report(tree: CheckedTree, whole: WholeSides, list: FindingList): void;
+}
+
+export function createBookmarkDifference(): BookmarkDifference {
+  const rows = new Map<string, { keys: number; entries: number; row: Place; entry: Place }>();
+  return {
+    add(keys, bookmark, pgno, node) {
+      const name = hexOf(bookmark);
+      let row = rows.get(name);
+      if (row === undefined) {
+        row = { keys: 0, entries: 0, row: { pgno, node }, entry: { pgno, node } };
+        rows.set(name, row);
+      }
+      if (keys < 0) {
+        row.entries++;
+        row.entry = { pgno, node };
+      } else {
+        row.keys = keys;
+        row.row = { pgno, node };
+      }
+    },
+    report(tree, whole, list) {
+      for (const name of [...rows.keys()].sort()) {
+        const found = rows.get(name);
+        if (found === undefined) continue;
+        const { keys, entries, row, entry } = found;
+        if (entries > keys && whole.rows) {
+          const message =
+            keys === 0
+              ? 'the index has an entry of which there is no row'
+              : `the index has ${entries} entries of a row that has ${keys} keys`;
+          list.add(tree, 'IDX_EXTRA', 'error', message, entry);
+        } else if (entries === 0 && keys > 0 && whole.tree) {
+          list.add(tree, 'IDX_MISSING', 'error', 'the index has no entry of the row', row);
+        }
+      }
+    },
+  };
+}
+
+interface Place {
+  readonly pgno: number;
+  readonly node: number;
 }
 
 interface LongValueUse {

@@ -158,7 +158,12 @@ export function createIntegrityTask(
     },
     result: () => {
       for (const [position, whole] of leafKernel?.sums() ?? []) {
-        mergeIndexSums(tally.indexes, position, { whole, start: undefined, hasCutKeys: false });
+        mergeIndexSums(tally.indexes, position, {
+          whole,
+          start: undefined,
+          hasCutKeys: false,
+          hasManyKeys: false,
+        });
       }
       return {
         findings: list.findings,

@@ -15,6 +15,8 @@ import {
   mergeFingerprint,
 } from './fingerprint.js';
 import {
+  type BookmarkDifference,
+  createBookmarkDifference,
   createEntryDifference,
   createReferenceDifference,
   type EntryDifference,
@@ -33,6 +35,8 @@ export interface IndexSums {
   /** Over keys up to their first text: what can be compared where keys were cut off behind it. */
   readonly start: Fingerprint | undefined;
   hasCutKeys: boolean;
+  /** Rows may have fewer entries than they have keys, so that the sums prove nothing. */
+  hasManyKeys: boolean;
 }
 
 /** Adds sums of an index to those that are known. */
@@ -45,6 +49,7 @@ export function mergeIndexSums(into: Map<number, IndexSums>, position: number, s
   mergeFingerprint(known.whole, sums.whole);
   if (known.start !== undefined && sums.start !== undefined) mergeFingerprint(known.start, sums.start);
   known.hasCutKeys ||= sums.hasCutKeys;
+  known.hasManyKeys ||= sums.hasManyKeys;
 }
 
 /** What one thread found. */
@@ -71,14 +76,22 @@ export interface Differences {
   /** Positions of the trees that have to be read for it. */
   readonly trees: ReadonlySet<number>;
   readonly entries: ReadonlyMap<number, EntryDifference>;
+  /** Of the indexes whose keys cannot be compared. */
+  readonly bookmarks: ReadonlyMap<number, BookmarkDifference>;
   readonly references: ReadonlyMap<number, ReferenceDifference>;
 }
 
 export function createDifferences(suspects: Suspects, trees: ReadonlySet<number>): Differences {
+  const byBookmark = [...suspects.indexes.keys()].filter((tree) => suspects.byBookmark.has(tree));
   return {
     suspects,
     trees,
-    entries: new Map([...suspects.indexes.keys()].map((tree) => [tree, createEntryDifference()])),
+    entries: new Map(
+      [...suspects.indexes.keys()]
+        .filter((tree) => !suspects.byBookmark.has(tree))
+        .map((tree) => [tree, createEntryDifference()]),
+    ),
+    bookmarks: new Map(byBookmark.map((tree) => [tree, createBookmarkDifference()])),
     references: new Map([...suspects.longValues.keys()].map((table) => [table, createReferenceDifference()])),
   };
 }
@@ -114,6 +127,8 @@ export interface Tally {
     pgno: number,
     node: number,
   ): void;
+  /** A row that has `keys` keys at most in an index, or with -1 an entry that leads to it. */
+  addBookmark(index: ComparedIndex, keys: number, bookmark: KeyBuffer, pgno: number, node: number): void;
   /** A row of a table refers to a long value. */
   addReference(tree: CheckedTree, lid: Readonly<Lid>, pgno: number, node: number): void;
   /** The root of a long value says how often it is referred to. */
@@ -130,7 +145,7 @@ export function createSums(list: FindingList): Tally {
     let sums = indexes.get(position);
     if (sums === undefined) {
       const start = comparison.kind === 'masked' ? createFingerprint() : undefined;
-      sums = { whole: createFingerprint(), start, hasCutKeys: false };
+      sums = { whole: createFingerprint(), start, hasCutKeys: false, hasManyKeys: false };
       indexes.set(position, sums);
     }
     return sums;
@@ -159,6 +174,12 @@ export function createSums(list: FindingList): Tally {
       hashEntry(key, bookmark.bytes, bookmark.start, bookmark.length, hash);
       addToFingerprint(sums.start, hash, times);
     },
+    addBookmark(index, keys, bookmark) {
+      const sums = sumsOf(index);
+      if (keys > 1) sums.hasManyKeys = true;
+      hashEntry(bookmark, bookmark.bytes, 0, 0, hash);
+      addToFingerprint(sums.whole, hash, keys < 0 ? -1 : 1);
+    },
     addReference(tree, { high, low }) {
       hashNumber(high, low, hash);
       addToFingerprint(referencesOf(tree.tableNumber), hash, 1);
@@ -175,7 +196,7 @@ export function createSums(list: FindingList): Tally {
 }
 
 /** Gathers the entries of suspect buckets in a second look. */
-export function createGatherer({ suspects, entries, references }: Differences): Tally {
+export function createGatherer({ suspects, entries, bookmarks, references }: Differences): Tally {
   const hash = createEntryHash();
   const isSuspect = (tree: CheckedTree, { high, low }: Readonly<Lid>): boolean => {
     hashNumber(high, low, hash);
@@ -194,6 +215,12 @@ export function createGatherer({ suspects, entries, references }: Differences): 
       if (!buckets.has(hash.bucket)) return;
       const bytes = bookmark.bytes.slice(bookmark.start, bookmark.start + bookmark.length);
       entries.get(position)?.add(isStored, keyBytes(key), bytes, pgno, node);
+    },
+    addBookmark({ position }, keys, bookmark, pgno, node) {
+      const buckets = suspects.indexes.get(position);
+      if (buckets === undefined) return;
+      hashEntry(bookmark, bookmark.bytes, 0, 0, hash);
+      if (buckets.has(hash.bucket)) bookmarks.get(position)?.add(keys, keyBytes(bookmark), pgno, node);
     },
     addReference(tree, lid, pgno, node) {
       if (!isSuspect(tree, lid)) return;

@@ -120,9 +120,12 @@ export function createTreeContents(
         pgno = atPgno;
         line = atNode;
         for (const one of indexes) {
-          index = one;
+          index = one.comparison.kind === 'bookmarks' ? undefined : one;
           try {
-            one.comparison.builder.build(values, readLongValue, emit);
+            const keys = one.comparison.builder.build(values, readLongValue, emit);
+            if (index !== undefined || keys === 0) continue;
+            copyBytes(key.bytes, 0, key.length, builtKey);
+            tally.addBookmark(one, keys, builtKey, pgno, line);
           } catch (error) {
             if (!(error instanceof EseError)) throw error;
             uncomputable.add(one.position);
@@ -148,6 +151,11 @@ export function createTreeContents(
       bookmark.length = node.dataLength;
       if (comparison.kind === 'exact') {
         tally.addEntry(index, true, key, true, bookmark, page.pgno, line);
+        return;
+      }
+      if (comparison.kind === 'bookmarks') {
+        copyBytes(page.bytes, node.dataOffset, node.dataLength, builtKey);
+        tally.addBookmark(index, -1, builtKey, page.pgno, line);
         return;
       }
       const isWhole = comparison.masker.mask(key.bytes, key.length, builtKey);
