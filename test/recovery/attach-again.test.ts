@@ -109,6 +109,7 @@ describe('a database that was attached again, rebuilt by a recovery that is kill
 
     let isAttachedAgain = false;
     for (const [i, { number, path }] of calls.entries()) {
+      if (path !== SECOND && i % 4 !== 0) continue;
       const disk = lost.fork();
       let place = '';
       disk.faults = (call) => {
@@ -129,7 +130,7 @@ describe('a database that was attached again, rebuilt by a recovery that is kill
         isAttachedAgain ||= compareLgpos(header.lgposAttach, lgposAttach) === 0;
         expect([place, isAttachedAgain]).toEqual([place, true]);
       }
-      if (i % 7 !== 0 && !isClean) continue;
+      if (i % 12 !== 0 && !isClean) continue;
       for (const left of [disk.fork(), disk.crash(number)]) {
         try {
           await expectWhole(left);
