@@ -6,6 +6,8 @@ import type { CatalogRow } from '../../../src/format/catalog-row.js';
 import { EseError } from '../../../src/format/ese-error.js';
 import { createNodeView, NODE_FLAG } from '../../../src/format/page.js';
 import { groupCatalogRows, type TableDefinition } from '../../../src/format/table-definition.js';
+import type { FileSystem } from '../../../src/io/file-system.js';
+import { nodeFileSystem } from '../../../src/io/node-file-system.js';
 import type { Steps } from '../../../src/maintenance/defrag/copy-trees.js';
 import { type PageScan, scanPages } from '../../../src/maintenance/repair/page-scan.js';
 import { salvageCatalog } from '../../../src/maintenance/repair/salvage-catalog.js';
@@ -18,7 +20,7 @@ import {
 } from '../../../src/maintenance/repair/salvage-source.js';
 import { salvageNodes } from '../../../src/maintenance/repair/salvage-tree.js';
 import { allCorpusDatabases, describeWithCorpus } from '../../corpus.js';
-import { DAMAGED, type DamagedDatabase, damagedCopy } from '../../support/damaged-database.js';
+import { DAMAGED, damagedCopy } from '../../support/damaged-database.js';
 import { pageBytes, salvageTreeOf } from '../../support/salvage-lab.js';
 
 function finish<T>(steps: Steps<T>): T {
@@ -43,11 +45,12 @@ function salvageAll(source: SalvageSource, tree: SalvageTree): { nodes: string[]
 }
 
 async function open(
-  database: DamagedDatabase,
+  fs: FileSystem,
+  path: string,
+  pageSize: number,
 ): Promise<{ source: SalvageSource; scan: PageScan; rows: CatalogRow[] }> {
-  const fs = database.disk();
-  const scan = await scanPages(fs, DAMAGED, database.pageSize, { workers: 1 });
-  const source = openSalvage(fs, DAMAGED, scan);
+  const scan = await scanPages(fs, path, pageSize, { workers: 1 });
+  const source = openSalvage(fs, path, scan);
   noteSpace(source, [
     { pgnoFdp: 1, objid: 1 },
     { pgnoFdp: 4, objid: 2 },
@@ -87,12 +90,14 @@ function oracle(pages: PageSource, tree: SalvageTree): string[] | undefined {
 describeWithCorpus('salvage of real databases', () => {
   for (const { name, path } of allCorpusDatabases()) {
     test(`${name}: every tree as the reader reads it, and tables without their internal pages`, async () => {
-      const database = damagedCopy(path);
-      const { source, scan, rows } = await open(database);
+      const reader = openDatabaseReader(nodeFileSystem, path);
+      const { pageSize } = reader;
+      const { source, scan, rows } = await open(nodeFileSystem, path, pageSize);
       const { tables } = groupCatalogRows(rows);
-      const trees = tables.flatMap((table) => treesOf(table, database.pageSize));
-      noteSpace(source, trees);
-      const reader = openDatabaseReader(database.disk(), DAMAGED);
+      const all = tables.flatMap((table) => treesOf(table, pageSize));
+      noteSpace(source, all);
+      // A catalog of 65,000 rows has been read; once is enough.
+      const trees = all.filter(({ objid }) => objid > 5 || rows.length < 10_000);
       try {
         const names = new Set(tables.map((table) => table.name));
         expect(reader.tables().filter((table) => !names.has(table.name))).toEqual([]);
@@ -111,10 +116,11 @@ describeWithCorpus('salvage of real databases', () => {
         }
       }
       expect(takeCensus(source).total).toBe(scan.lastPgno);
+      source.close();
       const headless = damagedCopy(path);
       for (const pgno of internal) pageBytes(headless, pgno).fill(0);
-      const damaged = await open(headless);
-      noteSpace(damaged.source, trees);
+      const damaged = await open(headless.disk(), DAMAGED, pageSize);
+      noteSpace(damaged.source, all);
       for (const tree of trees.filter(({ kind, objid }) => kind === 'table' && objid > 3)) {
         const expected = oracles.get(tree);
         if (expected !== undefined) {
