@@ -28,21 +28,12 @@ const ROUNDS = 7;
  * @returns {Promise<void>}
  */
 export async function compare(title, bytes, contenders, rounds = ROUNDS) {
-  const times = contenders.map(() => /** @type {number[]} */ ([]));
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const [i, { run, prepare }] of contenders.entries()) {
-      await prepare?.();
-      const begun = performance.now();
-      await run();
-      const ms = performance.now() - begun;
-      if (round > 0) times[i]?.push(ms);
-    }
-  }
+  const times = await measure(contenders, rounds);
   console.log(`\n${title} (${rounds} rounds)`);
   console.log('     ratio       GB/s  median ms  (fastest .. slowest)');
   const first = { rate: 0, median: 0 };
   for (const [i, { name, bytes: own = bytes }] of contenders.entries()) {
-    const sorted = (times[i] ?? []).sort((a, b) => a - b);
+    const sorted = (times[i] ?? []).map(({ ms }) => ms).sort((a, b) => a - b);
     const median = sorted[sorted.length >> 1] ?? 0;
     const rate = own / median / 1e6;
     if (i === 0) Object.assign(first, { rate, median });
@@ -53,6 +44,59 @@ export async function compare(title, bytes, contenders, rounds = ROUNDS) {
       `${number(ratio, 2).padStart(8)} x ${speed.padStart(10)} ${number(median, 1).padStart(10)}  ${range.padEnd(22)} ${name}`,
     );
   }
+}
+
+/**
+ * Runs the contenders in turns and prints what one item takes: time, and time of processors, which other programs on
+ * the machine change less. The ratios are speeds relative to the first contender.
+ *
+ * @param {string} title
+ * @param {string} item what there are `items` of in one round
+ * @param {number} items
+ * @param {Contender[]} contenders
+ * @param {number} [rounds]
+ * @returns {Promise<void>}
+ */
+export async function compareItems(title, item, items, contenders, rounds = ROUNDS) {
+  const times = await measure(contenders, rounds);
+  console.log(`\n${title} (${rounds} rounds)`);
+  console.log(
+    `     ratio  ratio CPU  ${`K ${item}/s`.padStart(12)}  median us  CPU us  (fastest .. slowest us)`,
+  );
+  const first = { us: 0, cpu: 0 };
+  for (const [i, { name }] of contenders.entries()) {
+    const sorted = (times[i] ?? []).map(({ ms }) => (1000 * ms) / items).sort((a, b) => a - b);
+    const processors = (times[i] ?? []).map(({ cpu }) => (1000 * cpu) / items).sort((a, b) => a - b);
+    const us = sorted[sorted.length >> 1] ?? 0;
+    const cpu = processors[processors.length >> 1] ?? 0;
+    if (i === 0) Object.assign(first, { us, cpu });
+    const range = `(${number(sorted[0] ?? 0, 2)} .. ${number(sorted.at(-1) ?? 0, 2)})`;
+    console.log(
+      `${number(first.us / us, 2).padStart(8)} x ${number(first.cpu / cpu, 2).padStart(8)} x  ${number(1000 / us, 1).padStart(12)} ${number(us, 2).padStart(10)} ${number(cpu, 2).padStart(7)}  ${range.padEnd(22)} ${name}`,
+    );
+  }
+}
+
+/**
+ * Runs the contenders in turns; the first round is dropped.
+ *
+ * @param {Contender[]} contenders
+ * @param {number} rounds
+ */
+async function measure(contenders, rounds) {
+  const times = contenders.map(() => /** @type {{ ms: number, cpu: number }[]} */ ([]));
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const [i, { run, prepare }] of contenders.entries()) {
+      await prepare?.();
+      const cpuBegun = process.cpuUsage();
+      const begun = performance.now();
+      await run();
+      const ms = performance.now() - begun;
+      const { user, system } = process.cpuUsage(cpuBegun);
+      if (round > 0) times[i]?.push({ ms, cpu: (user + system) / 1000 });
+    }
+  }
+  return times;
 }
 
 /**

@@ -40,6 +40,8 @@ export interface BufferPool extends PageSource {
   shrink(pgnoLast: number): void;
   /** Makes pages blank. */
   blank(pgnoFirst: number, count: number): void;
+  /** Pages in memory. */
+  readonly cachedPages: number;
   /** Changed pages that were not written yet. */
   readonly dirtyPages: number;
   /** Pages written so far. */
@@ -165,6 +167,10 @@ class Pool implements BufferPool {
       for (const frame of this.#frames) if (frame.isChanged) this.#noteChanged(frame.page.pgno);
     }
     return this.#changedCount;
+  }
+
+  get cachedPages(): number {
+    return this.#frames.length;
   }
 
   readPage(pgno: number): Page {

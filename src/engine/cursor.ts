@@ -8,6 +8,7 @@ import {
   createValueView,
   locateColumns,
   locateValue,
+  STORED,
   valueCount,
 } from '../format/record.js';
 import { resolveValue } from '../format/value-reader.js';
@@ -66,8 +67,9 @@ export class Cursor {
   readonly #scratch = createByteWriter(SCRATCH_BYTES);
   #layout: Table['layout'];
   #values: ReturnType<typeof createRecordValues>;
-  /** The record whose columns `#values` has found, and when: the next change of the database makes it old. */
-  #located: Uint8Array | undefined;
+  /** Copy of the record whose columns `#values` has found, and when: the next change of the database makes it old. */
+  #copy = new Uint8Array(SCRATCH_BYTES);
+  #isLocated = false;
   #locatedDbtime = 0;
   #locatedSnapshot = 0;
   #searchKeys: SearchKeys | undefined;
@@ -99,7 +101,7 @@ export class Cursor {
     this.#index = name === undefined ? undefined : this.table.index(name);
     this.#entries = this.#index === undefined ? this.#primary : this.#cursorOf(this.#index.tree, true);
     this.#range = undefined;
-    this.#located = undefined;
+    this.#isLocated = false;
   }
 
   /** Whether the cursor is on a row. */
@@ -110,20 +112,24 @@ export class Cursor {
   // --- Moving ---
 
   first(): boolean {
+    this.table.host.trim();
     this.#range = undefined;
     return this.#arrive(this.#entries.first());
   }
 
   last(): boolean {
+    this.table.host.trim();
     this.#range = undefined;
     return this.#arrive(this.#entries.last());
   }
 
   next(): boolean {
+    this.table.host.trim();
     return this.#arrive(this.#entries.next());
   }
 
   previous(): boolean {
+    this.table.host.trim();
     return this.#arrive(this.#entries.previous());
   }
 
@@ -133,6 +139,7 @@ export class Cursor {
    * lies before, or lies before them. Returns whether there is such a row.
    */
   seek(relation: SeekRelation, ...values: readonly ColumnInput[]): boolean {
+    this.table.host.trim();
     this.#range = undefined;
     return this.#arrive(this.#seekKey(relation, this.#keyFor(values)));
   }
@@ -174,7 +181,7 @@ export class Cursor {
   }
 
   #arrive(isOn: boolean): boolean {
-    this.#located = undefined;
+    this.#isLocated = false;
     return isOn && (this.#isInRange() || this.#entries.leave());
   }
 
@@ -197,11 +204,12 @@ export class Cursor {
 
   /** Goes to a row by its bookmark, in the order of the rows themselves. */
   gotoBookmark(bookmark: Uint8Array): boolean {
+    this.table.host.trim();
     this.setIndex();
     return this.#arrive(this.#primary.seekExact(bookmark));
   }
 
-  /** The record of the row: a view that the next move or change overwrites. */
+  /** The record of the row: a view that the next change, or move of any cursor, overwrites. */
   get record(): Uint8Array {
     if (!this.#entries.isOn) throw new EseError('JET_errNoCurrentRecord');
     if (this.#index === undefined) return this.#entries.refresh() ? this.#entries.data : this.#gone();
@@ -217,16 +225,19 @@ export class Cursor {
     const { dbtime } = this.table.host.trees.changes;
     const { snapshot } = this.session;
     const isFresh = dbtime === this.#locatedDbtime && snapshot === this.#locatedSnapshot;
-    if (this.#located !== undefined && isFresh) return;
+    if (this.#isLocated && isFresh) return;
     this.#locatedDbtime = dbtime;
     this.#locatedSnapshot = snapshot;
     if (this.#layout !== this.table.layout) {
       this.#layout = this.table.layout;
       this.#values = createRecordValues(this.#layout);
     }
-    const record = this.record.slice();
-    locateColumns(this.#layout, record, 0, record.length, this.#values);
-    this.#located = record;
+    const { record } = this;
+    const { length } = record;
+    if (this.#copy.length < length) this.#copy = new Uint8Array(2 * length);
+    this.#copy.set(record);
+    locateColumns(this.#layout, this.#copy, 0, length, this.#values);
+    this.#isLocated = true;
   }
 
   /** All values of a column; none = NULL. */
@@ -245,8 +256,16 @@ export class Cursor {
   row(): RowOutput {
     this.#locate();
     const row: RowOutput = {};
-    for (const [index, column] of this.table.definition.columns.entries()) {
-      if (column.coltyp === 0) continue;
+    const { columns } = this.table.definition;
+    const { stored, starts, ends, bytes } = this.#values;
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index];
+      if (column === undefined || column.coltyp === 0) continue;
+      if (stored[index] === STORED.plain) {
+        const { name, coltyp, codePage } = column;
+        row[name] = columnValue(coltyp, codePage, bytes, starts[index] ?? 0, ends[index] ?? 0);
+        continue;
+      }
       const values = this.#valuesAt(index, column);
       const [first] = values;
       if (first !== undefined) row[column.name] = values.length === 1 ? first : values;
@@ -296,7 +315,7 @@ export class Cursor {
   update(row: RowInput, options?: CommitOptions): Uint8Array {
     const { bookmark } = this;
     const before = this.record.slice();
-    this.#located = undefined;
+    this.#isLocated = false;
     return updateRow(this.session, this.table, bookmark, before, this.#changes(row), options);
   }
 
@@ -304,7 +323,7 @@ export class Cursor {
   delete(options?: CommitOptions): void {
     const { bookmark } = this;
     const before = this.record.slice();
-    this.#located = undefined;
+    this.#isLocated = false;
     deleteRow(this.session, this.table, bookmark, before, options);
   }
 
@@ -312,7 +331,7 @@ export class Cursor {
   add(name: string, amount: number, options?: CommitOptions): number {
     const { bookmark } = this;
     const before = this.record.slice();
-    this.#located = undefined;
+    this.#isLocated = false;
     return addToColumn(this.session, this.table, bookmark, before, this.table.column(name), amount, options);
   }
 
@@ -339,7 +358,7 @@ export class Cursor {
       whole.set(more, old.length);
       this.update({ [name]: whole });
     }, options);
-    this.#located = undefined;
+    this.#isLocated = false;
   }
 
   #changes(row: RowInput): RowChanges {

@@ -260,6 +260,10 @@ export class Database implements SchemaHost {
     return longValues;
   }
 
+  trim(): void {
+    this.pool.trim();
+  }
+
   // --- Clean-up ---
 
   /** A version is gone: what it deleted, or never committed, can be removed. */

@@ -392,10 +392,14 @@ function fillIndex(
     locateColumns(table.layout, data, 0, data.length, table.values);
     const bookmark = cursor.key.slice();
     for (const key of keysOf(builder, table, reader)) entries.push({ key, bookmark });
+    host.trim();
   }
   entries.sort((a, b) => compareKeys(a.key, b.key) || compareKeys(a.bookmark, b.bookmark));
   // Nobody sees the tree before the commit, and a rollback frees it as a whole: no versions are needed.
-  for (const { key, bookmark } of entries) host.trees.insert(session, tree, key, bookmark, false);
+  for (const { key, bookmark } of entries) {
+    host.trees.insert(session, tree, key, bookmark, false);
+    host.trim();
+  }
 }
 
 // --- The long-value tree ---

@@ -28,28 +28,43 @@ export interface SearchKeys {
   key(index: IndexDefinition, values: readonly ColumnInput[]): Uint8Array;
 }
 
+interface Prepared {
+  readonly builder: KeyBuilder;
+  /** Indexes of the columns of the segments. */
+  readonly columns: readonly number[];
+}
+
 export function createSearchKeys(layout: RecordLayout): SearchKeys {
-  const builders = new Map<string, KeyBuilder>();
+  const builders = new Map<IndexDefinition, Prepared[]>();
   const encoder = createRecordEncoder(layout);
   const located = createRecordValues(layout);
   const record = createByteWriter(RECORD_BYTES);
 
-  /** Keys of the first segments of an index, NULLs included. */
-  const builderOf = (index: IndexDefinition, count: number): KeyBuilder => {
-    const name = `${index.objid}/${index.name}/${count}`;
-    let builder = builders.get(name);
-    if (builder === undefined) {
-      const { tupleLimits: _tupleLimits, ...rest } = index;
-      const admitting = INDEX_FLAG.allowAllNulls | INDEX_FLAG.allowFirstNull | INDEX_FLAG.allowSomeNulls;
-      builder = createKeyBuilder(layout, {
-        ...rest,
-        segments: index.segments.slice(0, count),
-        conditions: [],
-        flags: (index.flags | admitting) & ~(INDEX_FLAG.multiValued | INDEX_FLAG.noKeyTruncation),
-      });
-      builders.set(name, builder);
+  /** What it takes to make keys of the first segments of an index, NULLs included. */
+  const prepare = (index: IndexDefinition, count: number): Prepared => {
+    const { tupleLimits: _tupleLimits, ...rest } = index;
+    const admitting = INDEX_FLAG.allowAllNulls | INDEX_FLAG.allowFirstNull | INDEX_FLAG.allowSomeNulls;
+    const segments = index.segments.slice(0, count);
+    const builder = createKeyBuilder(layout, {
+      ...rest,
+      segments,
+      conditions: [],
+      flags: (index.flags | admitting) & ~(INDEX_FLAG.multiValued | INDEX_FLAG.noKeyTruncation),
+    });
+    return { builder, columns: segments.map(({ columnId }) => columnWithId(layout, columnId)) };
+  };
+
+  const preparedFor = (index: IndexDefinition, count: number): Prepared => {
+    let list = builders.get(index);
+    if (list === undefined) {
+      list = [];
+      builders.set(index, list);
     }
-    return builder;
+    const known = list[count];
+    if (known !== undefined) return known;
+    const prepared = prepare(index, count);
+    list[count] = prepared;
+    return prepared;
   };
 
   return {
@@ -58,31 +73,25 @@ export function createSearchKeys(layout: RecordLayout): SearchKeys {
       if (values.length === 0 || values.length > index.segments.length) {
         throw new EseError('JET_errKeyNotMade', `index ${index.name} has ${index.segments.length} segments`);
       }
-      const builder = builderOf(index, values.length);
+      const { builder, columns } = preparedFor(index, values.length);
       encoder.clear();
-      for (const [i, input] of values.entries()) {
-        const at = columnWithId(layout, index.segments[i]?.columnId ?? 0);
+      for (let i = 0; i < values.length; i++) {
+        const at = columns[i] ?? -1;
         const column = layout.columns[at];
         if (column === undefined) throw new EseError('JET_errColumnNotFound');
-        const [first] = encodeInput(column, input);
+        const [first] = encodeInput(column, values[i] ?? null);
         if (first === undefined) encoder.setNull(at);
-        else encoder.setValue(at, { bytes: first });
+        else encoder.setBytes(at, first);
       }
       record.length = 0;
       const size = encoder.encode(record);
       locateColumns(layout, record.bytes, 0, size, located);
-      let key = NO_BYTES;
-      builder.build(
-        located,
-        () => {},
-        (bytes, length) => {
-          key = bytes.slice(0, length);
-        },
-      );
-      return key;
+      return builder.first(located, noLongValues)?.slice() ?? NO_BYTES;
     },
   };
 }
+
+function noLongValues(): void {}
 
 function columnWithId({ columns }: RecordLayout, columnId: number): number {
   return columns.findIndex((column) => column.columnId === columnId && column.coltyp !== COLTYP.nil);

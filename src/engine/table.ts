@@ -26,6 +26,8 @@ export interface TableHost {
   /** Page size in bytes. */
   readonly pageSize: number;
   readonly trees: TreeWriter;
+  /** To be called when nobody holds a page: keeps the cache within its bound. */
+  trim(): void;
   /** Makes the table's long-value tree, in a transaction that is committed when this returns. */
   createLongValues(table: Table, session: Session): LongValues;
   /** The long values of a table that has a tree for them. */

@@ -25,6 +25,8 @@ const OLE_TO_UNIX_DAYS = 25_569;
 /** Milliseconds from 1601-01-01, where FILETIME begins, to 1970-01-01. */
 const FILETIME_TO_UNIX_MS = 11_644_473_600_000n;
 const TICKS_PER_MS = 10_000n;
+/** Fewer bytes than this are copied one by one: a view of them would cost more. */
+const SHORT_COPY = 48;
 
 /**
  * The value `bytes[start..end)`, which is plain: neither compressed nor the id of a long value.
@@ -39,45 +41,61 @@ export function columnValue(
   end: number,
 ): ColumnValue {
   checkValueSize(coltyp, end - start);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (coltyp) {
     case COLTYP.bit:
       return bytes[start] !== 0;
     case COLTYP.unsignedByte:
-      return view.getUint8(start);
+      return bytes[start] ?? 0;
     case COLTYP.short:
-      return view.getInt16(start, true);
+      return (int32(bytes, start, 2) << 16) >> 16;
     case COLTYP.unsignedShort:
-      return view.getUint16(start, true);
+      return int32(bytes, start, 2);
     case COLTYP.long:
-      return view.getInt32(start, true);
+      return int32(bytes, start, 4);
     case COLTYP.unsignedLong:
-      return view.getUint32(start, true);
+      return int32(bytes, start, 4) >>> 0;
     case COLTYP.currency:
     case COLTYP.longLong:
-      return view.getBigInt64(start, true);
+      return viewOf(bytes).getBigInt64(start, true);
     case COLTYP.unsignedLongLong:
-      return view.getBigUint64(start, true);
+      return viewOf(bytes).getBigUint64(start, true);
     case COLTYP.ieeeSingle:
       return readSingle(bytes, start);
     case COLTYP.ieeeDouble:
       return readDouble(bytes, start);
     case COLTYP.dateTime:
-      return dateTime(bytes, view, start);
+      return dateTime(bytes, start);
     case COLTYP.guid:
       return formatGuid(bytes, start);
     case COLTYP.text:
     case COLTYP.longText:
       if (isDecodable(bytes, start, end, codePage)) return decodeText(bytes, start, end, codePage);
-      return new Uint8Array(bytes.subarray(start, end));
+      return ownBytes(bytes, start, end);
     default:
-      return new Uint8Array(bytes.subarray(start, end));
+      return ownBytes(bytes, start, end);
   }
 }
 
-function dateTime(bytes: Uint8Array, view: DataView, start: number): Date | number {
+/** A little-endian number of `size` bytes; of four, signed. A view would cost more than it reads. */
+function int32(bytes: Uint8Array, at: number, size: 2 | 4): number {
+  const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+  return size === 2 ? low : low | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function ownBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const own = new Uint8Array(end - start);
+  if (own.length < SHORT_COPY) for (let i = 0; i < own.length; i++) own[i] = bytes[start + i] ?? 0;
+  else own.set(bytes.subarray(start, end));
+  return own;
+}
+
+function dateTime(bytes: Uint8Array, start: number): Date | number {
   if (isFiletime(bytes, start)) {
-    return new Date(Number(view.getBigUint64(start, true) / TICKS_PER_MS - FILETIME_TO_UNIX_MS));
+    return new Date(Number(viewOf(bytes).getBigUint64(start, true) / TICKS_PER_MS - FILETIME_TO_UNIX_MS));
   }
   const days = readDouble(bytes, start);
   const whole = Math.trunc(days);
