@@ -1,6 +1,7 @@
 /** The result of soft recovery in the shape of its JSON output (format specification, chapter 11.4.3). */
 import { DATABASE_STATE, databaseStateName } from '../format/database-header.js';
 import { JET_ERRORS } from '../format/jet-errors.js';
+import { logtimeToDate } from '../format/logtime.js';
 import type { GenerationRange } from '../recovery/log-stream.js';
 import type { RecoveredLog, RecoveryResult } from '../recovery/recover.js';
 import type { DatabaseOutcome } from '../recovery/redo-databases.js';
@@ -53,6 +54,8 @@ export interface DatabaseReport {
   readonly stateBefore: string | null;
   readonly stateAfter: string | null;
   readonly requiredBefore: RangeReport | null;
+  /** The file is another one because it was repaired, after the last of these logs was begun. */
+  readonly repairedSince?: true;
 }
 
 export interface RecoveredLogReport {
@@ -86,7 +89,7 @@ export function recoveryReport(result: RecoveryResult, failed = false): Recovery
     records: result.records,
     pagesChanged: result.pagesChanged,
     transactions: { ...result.transactions },
-    databases: result.databases.map((database) => databaseReport(database, failed)),
+    databases: result.databases.map((database) => databaseReport(database, result, failed)),
     logsDeleted: rangeReport(result.logsDeleted),
     stoppedAt: result.stoppedAt === undefined ? null : lgposReport(result.stoppedAt),
     logsSaved: result.logsSaved ?? null,
@@ -107,7 +110,7 @@ function rangeReport(range: GenerationRange | undefined): RangeReport | null {
   return range === undefined ? null : { low: range.low, high: range.high };
 }
 
-function databaseReport(database: DatabaseOutcome, failed: boolean): DatabaseReport {
+function databaseReport(database: DatabaseOutcome, result: RecoveryResult, failed: boolean): DatabaseReport {
   const { path, loggedPath, dbid, signDb, stateBefore, stateAfter, requiredBefore } = database;
   return {
     path: path ?? loggedPath,
@@ -119,7 +122,13 @@ function databaseReport(database: DatabaseOutcome, failed: boolean): DatabaseRep
     stateBefore: stateBefore === undefined ? null : databaseStateName(stateBefore),
     stateAfter: stateAfter === undefined ? null : databaseStateName(stateAfter),
     requiredBefore: rangeReport(requiredBefore),
+    ...(isRepairedSince(database, result) ? { repairedSince: true } : {}),
   };
+}
+
+function isRepairedSince({ reason, repaired }: DatabaseOutcome, { lastLogCreated }: RecoveryResult): boolean {
+  if (reason !== 'mismatch' || repaired === undefined || lastLogCreated === undefined) return false;
+  return logtimeToDate(repaired).getTime() > logtimeToDate(lastLogCreated).getTime();
 }
 
 function actionOf(database: DatabaseOutcome, failed: boolean): DatabaseReport['action'] {

@@ -51,6 +51,7 @@ export type AttachHeader = Pick<
   | 'genMinRequired'
   | 'genMaxRequired'
   | 'bkinfoFullCur'
+  | 'logtimeRepair'
 >;
 
 /**

@@ -99,6 +99,7 @@ function resultOf(
     transactions: { committed: redo?.committed ?? 0, undone: recovery?.undone ?? 0 },
     operationsUndone: recovery?.operationsUndone ?? 0,
     databases: redo?.databases.outcomes ?? [],
+    lastLogCreated: redo?.lastHeader?.tmCreate,
     logsDeleted: recovery?.logsDeleted,
     stoppedAt: redo?.stoppedAt,
     logsSaved: recovery?.logsSaved,

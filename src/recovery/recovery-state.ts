@@ -1,5 +1,6 @@
 import type { EseError, Lgpos } from '../format/ese-error.js';
 import type { JetErrorName } from '../format/jet-errors.js';
+import type { Logtime } from '../format/logtime.js';
 import type { Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import type { LockRole } from '../io/file-system.js';
@@ -98,6 +99,8 @@ export interface RecoveryResult {
   /** Changes of nodes that were taken back. */
   readonly operationsUndone: number;
   readonly databases: readonly DatabaseOutcome[];
+  /** When the last log that was looked at was begun. */
+  readonly lastLogCreated: Logtime | undefined;
   readonly logsDeleted: GenerationRange | undefined;
   /** With `until`: where redo stopped, and the directory that holds the logs from there on. */
   readonly stoppedAt: Lgpos | undefined;

@@ -4,7 +4,7 @@ import { newDatabaseBytes, newDatabaseHeader } from '../format/database-header.j
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import { type LogHeader, logPageSize } from '../format/log-header.js';
 import type { LogRecordOf } from '../format/log-record.js';
-import { logtimeOf } from '../format/logtime.js';
+import { type Logtime, logtimeOf } from '../format/logtime.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import { openExclusive } from '../io/exclusive-file.js';
@@ -32,6 +32,8 @@ export interface DatabaseOutcome {
   readonly stateBefore: number | undefined;
   stateAfter: number | undefined;
   readonly requiredBefore: { readonly low: number; readonly high: number } | undefined;
+  /** When a repair gave the file that was found another signature. */
+  readonly repaired: Logtime | undefined;
 }
 
 /** Database ids are one byte. */
@@ -242,6 +244,7 @@ export class RedoDatabases {
       stateAfter: header?.state,
       requiredBefore:
         header === undefined ? undefined : { low: header.genMinRequired, high: header.genMaxRequired },
+      repaired: header?.logtimeRepair,
     });
   }
 
@@ -265,6 +268,7 @@ export class RedoDatabases {
       stateAfter: header.state,
       requiredBefore:
         before === undefined ? undefined : { low: before.genMinRequired, high: before.genMaxRequired },
+      repaired: before?.logtimeRepair,
     });
   }
 

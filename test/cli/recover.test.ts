@@ -40,6 +40,30 @@ function contents(directory: string): Record<string, string> {
   );
 }
 
+describeWithCorpus('/r with the logs of a database that was repaired', () => {
+  test('says that they came before the repair, and goes on without it with /i', async () => {
+    const set = recoverySet('srum-crash-redo');
+    const database = join(set, 'SRUDB.dat');
+    expect((await eseutil(['-p', database, '-o'])).stdout).toContain('with 595 (JET_wrnDatabaseRepaired');
+    const repaired = readFileSync(database);
+    const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set];
+    const run = await eseutil(argv);
+    expect(run.exit).toBe(2);
+    expect(run.stdout).toContain('error -1216 (JET_errAttachedDatabaseMismatch');
+    expect(run.lines).toContain(
+      'database was repaired after these logs were written; they cannot be applied',
+    );
+    expect(await eseutilJson(argv)).toMatchObject({
+      error: { code: -1216 },
+      result: { databases: [{ action: 'failed', reason: 'mismatch', repairedSince: true }] },
+    });
+    const ignored = await eseutil([...argv, '-i']);
+    expect(ignored.exit).toBe(0);
+    expect(ignored.lines).toContain(`Database ignored: ${database} (mismatch)`);
+    expect(readFileSync(database).equals(repaired)).toBe(true);
+  });
+});
+
 describeWithCorpus('/r of the stream that creates its database', () => {
   test('the database comes out clean and whole, and a second run changes nothing', async () => {
     const { logs, system, databases } = secedit();

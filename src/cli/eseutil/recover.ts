@@ -249,6 +249,9 @@ function printAdvice({ say }: ModeContext, error: EseError, report: RecoveryRepo
   for (const line of lines) say(line);
 }
 
+/** Chapter 6.4, R8. */
+const REPAIRED_SINCE = 'database was repaired after these logs were written; they cannot be applied';
+
 function adviceFor(error: EseError, report: RecoveryReport | null): string[] {
   switch (error.name) {
     case 'JET_errCommittedLogFilesMissing':
@@ -262,7 +265,10 @@ function adviceFor(error: EseError, report: RecoveryReport | null): string[] {
       return [
         ...(report?.databases ?? [])
           .filter(({ reason }) => reason !== null)
-          .map(({ loggedPath, path, reason }) => `Database ${loggedPath}: ${reason}, sought as ${path}`),
+          .flatMap(({ loggedPath, path, reason, repairedSince }) => [
+            `Database ${loggedPath}: ${reason}, sought as ${path}`,
+            ...(repairedSince === true ? [REPAIRED_SINCE] : []),
+          ]),
         'If the databases lie in another directory add /d <directory>; if one was moved, /n <new>:<old>.',
         'To recover the other databases without these add /i.',
       ];
