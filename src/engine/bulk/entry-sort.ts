@@ -13,6 +13,7 @@ const WRITE_BYTES = 1024 * 1024;
 /** u16 length of the key, u16 length of the data. */
 const HEAD_BYTES = 4;
 const ENTRIES_FIRST = 1024;
+const MEMORY_FIRST = 128 * 1024;
 
 /** A node; valid until the next one. */
 export interface SortedEntry {
@@ -30,7 +31,9 @@ interface Run {
 export class EntrySort {
   readonly #fs: FileSystem;
   readonly #path: string;
-  readonly #memory: Uint8Array;
+  /** It grows up to its limit. */
+  #memory = new Uint8Array(MEMORY_FIRST);
+  readonly #memoryMost: number;
   #tail = 0;
   #starts = new Uint32Array(ENTRIES_FIRST);
   #count = 0;
@@ -46,7 +49,7 @@ export class EntrySort {
   constructor(fs: FileSystem, path: string, memoryBytes = MEMORY_BYTES) {
     this.#fs = fs;
     this.#path = path;
-    this.#memory = new Uint8Array(memoryBytes);
+    this.#memoryMost = memoryBytes;
   }
 
   /** Nodes that were added. */
@@ -58,7 +61,7 @@ export class EntrySort {
   add(key: Uint8Array, keyLength: number, data: Uint8Array, start: number, end: number): void {
     const dataLength = end - start;
     const size = HEAD_BYTES + keyLength + dataLength;
-    if (this.#tail + size > this.#memory.length) this.#spill();
+    if (this.#tail + size > this.#memory.length) this.#makeRoom(size);
     if (this.#count === this.#starts.length) {
       const larger = new Uint32Array(2 * this.#count);
       larger.set(this.#starts);
@@ -75,6 +78,17 @@ export class EntrySort {
     for (let i = 0; i < dataLength; i++) memory[at + HEAD_BYTES + keyLength + i] = data[start + i] as number;
     this.#tail = at + size;
     this.#total++;
+  }
+
+  #makeRoom(size: number): void {
+    const length = Math.max(this.#tail + size, Math.min(2 * this.#memory.length, this.#memoryMost));
+    if (this.#tail + size > this.#memoryMost) {
+      this.#spill();
+      return;
+    }
+    const larger = new Uint8Array(length);
+    larger.set(this.#memory.subarray(0, this.#tail));
+    this.#memory = larger;
   }
 
   #sortMemory(): Uint32Array {

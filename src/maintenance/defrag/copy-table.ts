@@ -9,6 +9,7 @@ import { decodeSpaceHeader, type SpaceHeader } from '../../format/space.js';
 import type { LongValueTreeDefinition, TableDefinition } from '../../format/table-definition.js';
 import { compactColumns } from './column-ids.js';
 import {
+  type CopiedLongValues,
   copyIndex,
   copyLongValues,
   copyRecords,
@@ -43,6 +44,8 @@ export interface TableOutcome {
   readonly made: NewTable;
   readonly figures: CopiedTable;
   readonly orphans: number;
+  /** Long values whose number of references was another one. */
+  readonly recounted: number;
   /** Secondary indexes and their entries. */
   readonly indexEntries: readonly { readonly name: string; readonly entries: number }[];
   /** Indexes that were not complete yet, and were copied so. */
@@ -136,7 +139,14 @@ export class TableCopier {
       pagesWritten: this.#builder.pagesSince(region.pgnoRoot),
     };
     const made = { objid, pgnoFdp: region.pgnoRoot, trees, columns };
-    return { made, figures, orphans: values.orphans, indexEntries, incompleteIndexes };
+    return {
+      made,
+      figures,
+      orphans: values.orphans,
+      recounted: values.recounted,
+      indexEntries,
+      incompleteIndexes,
+    };
   }
 
   /** Copies the long values of a table. Where no record refers to any, there is no tree for them. */
@@ -156,9 +166,9 @@ export class TableCopier {
       pages: tree.pages,
       density: DENSITY_FULL,
     });
-    const { longValues, orphans } = yield* copyLongValues(copy, tree, child, ids);
+    const copied = yield* copyLongValues(copy, tree, child, ids);
     child.close();
-    return { longValues, orphans, tree: { objid, pgnoFdp: child.pgnoRoot, type: CATALOG_TYPE.longValue } };
+    return { ...copied, tree: { objid, pgnoFdp: child.pgnoRoot, type: CATALOG_TYPE.longValue } };
   }
 
   #spaceHeader({ pgnoFdp }: TreeRoot): SpaceHeader {
@@ -170,13 +180,11 @@ export class TableCopier {
   }
 }
 
-interface CopiedValues {
-  readonly longValues: number;
-  readonly orphans: number;
+interface CopiedValues extends CopiedLongValues {
   readonly tree: NewTree | undefined;
 }
 
-const NO_LONG_VALUES: CopiedValues = { longValues: 0, orphans: 0, tree: undefined };
+const NO_LONG_VALUES: CopiedValues = { longValues: 0, orphans: 0, recounted: 0, tree: undefined };
 
 /** Templates and the tables made of them name each other's columns by id: they keep them. */
 function isShared({ flags }: TableDefinition): boolean {

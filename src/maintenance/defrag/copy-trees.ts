@@ -239,6 +239,8 @@ export interface CopiedLongValues {
   readonly longValues: number;
   /** Those that no record refers to: they are left out. */
   readonly orphans: number;
+  /** Those whose root said another number of references. */
+  readonly recounted: number;
 }
 
 /**
@@ -260,6 +262,7 @@ export function* copyLongValues(
   let isCopied = false;
   let orphans = 0;
   let copied = 0;
+  let recounted = 0;
   into.begin();
   yield* liveNodes(scan, tree, (page, node) => {
     const { bytes } = page;
@@ -283,6 +286,7 @@ export function* copyLongValues(
       if (view.getUint32(0, true) === REFERENCES_PARTIALLY_DELETED) {
         throw new EseError('JET_errLVCorrupted', 'a record refers to a long value that is half deleted');
       }
+      if (view.getUint32(0, true) !== references) recounted++;
       view.setUint32(0, references, true);
       ids.renumber(lid);
       const newKey = longValueKey(lid);
@@ -302,7 +306,7 @@ export function* copyLongValues(
       `${ids.size - copied} long values are missing that records refer to`,
     );
   }
-  return { longValues: copied, orphans };
+  return { longValues: copied, orphans, recounted };
 }
 
 /** The number of long values in a tree. */

@@ -47,7 +47,7 @@ export function diagnose(
       header.state !== DATABASE_STATE.cleanShutdown || has('PAGE_DBTIME') || headerSource === 'made',
     needsHeaderCopy: headerSource !== 'both',
     needsCorrection: isTruncated || has('PAGE_ECC_FIXED'),
-    damaged: damagedTables(report, toMend),
+    damaged: damagedTables(report, toMend, keepsOrphans),
   };
 }
 
@@ -71,13 +71,16 @@ export function isCatalogDamaged({ report }: IntegrityResult): boolean {
 
 /** Trees of each damaged table; an empty set stands for all of them. */
 function damagedTables(
-  { tables, findingsTruncated }: IntegrityResult['report'],
+  { tables, findings, findingsTruncated }: IntegrityResult['report'],
   toMend: readonly IntegrityFinding[],
+  keepsOrphans: boolean,
 ): Map<number, Set<number>> {
   const byName = new Map(tables.map(({ name, objid }) => [name, objid]));
   const damaged = new Map<number, Set<number>>();
-  for (const { code, table, objid } of toMend) {
-    if (HARMLESS_TO_COPYING.test(code)) continue;
+  // Only where they are salvaged, long values without a reference can stay.
+  const orphans = keepsOrphans ? findings.filter(({ code }) => code === 'LV_ORPHAN') : [];
+  const hindering = toMend.filter(({ code }) => !HARMLESS_TO_COPYING.test(code));
+  for (const { table, objid } of [...hindering, ...orphans]) {
     const objidTable = table === undefined ? undefined : byName.get(table);
     if (objidTable === undefined) continue;
     const trees = damaged.get(objidTable) ?? new Set<number>();

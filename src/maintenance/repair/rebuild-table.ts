@@ -20,7 +20,7 @@ import type { NewTable, NewTree } from '../defrag/new-catalog.js';
 import { hexOf } from '../integrity/finding.js';
 import type { Finding } from '../report-values.js';
 import { createRawRecords, type DiscoveredTable } from './discovered-tables.js';
-import { LongValueLedger } from './long-value-ledger.js';
+import { KEPT_UNVERIFIED, LongValueLedger } from './long-value-ledger.js';
 import { openIndex, type TableRebuild } from './rebuild-context.js';
 import { rebuildIndexes } from './rebuild-index.js';
 import { createRecordMender } from './record-mender.js';
@@ -63,7 +63,7 @@ export function* rebuildTable(
 }
 
 function* copySound({ copier }: TableRebuild, table: TableDefinition): Steps<RebuiltTable> {
-  const { made, figures, orphans, indexEntries } = yield* copier.copyTable(table);
+  const { made, figures, orphans, recounted, indexEntries } = yield* copier.copyTable(table);
   return {
     made,
     report: {
@@ -77,7 +77,7 @@ function* copySound({ copier }: TableRebuild, table: TableDefinition): Steps<Reb
         superseded: 0,
         dropped: 0,
       },
-      longValues: { kept: figures.longValues, nulled: 0, refCountFixed: 0, orphaned: orphans },
+      longValues: { kept: figures.longValues, nulled: 0, refCountFixed: recounted, orphaned: orphans },
       indexes: indexEntries.map(({ name, entries }) => ({ name, action: 'kept', entries })),
     },
     findings: [],
@@ -106,6 +106,8 @@ class TableRun {
   readonly #damage: ReadonlySet<number>;
   readonly #discovered: DiscoveredTable | undefined;
   readonly #layout: RecordLayout;
+  /** Records that no checksum speaks for, by page. */
+  readonly #doubtful = new Map<number, { count: number; readonly first: Uint8Array; last: Uint8Array }>();
   readonly #findings: Finding[] = [];
   readonly #figures: Figures = {
     kept: 0,
@@ -207,6 +209,7 @@ class TableRun {
       child.close();
       this.#figures.longValues = copied.longValues;
       this.#figures.orphaned = copied.orphans;
+      this.#figures.refCountFixed = copied.recounted;
     }
     return autoIncrementMax;
   }
@@ -274,7 +277,7 @@ class TableRun {
         }
         writer.add(key, keyLength, record, 0, record.length);
         this.#figures.kept++;
-        if (node.trust === TRUST.unverified) this.#figures.unverified++;
+        if (node.trust === TRUST.unverified) this.#noteUnverified(node);
       },
     );
     region.finishTree();
@@ -376,7 +379,7 @@ class TableRun {
           writer.add(key, keyLength, bytes, dataOffset, end);
         }
         figures.kept++;
-        if (node.trust === TRUST.unverified) figures.unverified++;
+        if (node.trust === TRUST.unverified) this.#noteUnverified(node);
         if (integer !== undefined) {
           const value = integer(bytes, dataOffset, end);
           if (value > highest) highest = value;
@@ -414,6 +417,17 @@ class TableRun {
 
   #noteRecords(counts: SalvageCounts): void {
     const { objid } = this.#table;
+    for (const [pgno, { count, first, last }] of this.#doubtful) {
+      this.#find({
+        code: 'PAGE_BAD_CHECKSUM',
+        severity: 'warning',
+        message: `${count} records of the page are whole, though no checksum speaks for them`,
+        pgno,
+        ...this.#subject(objid),
+        keyRange: [hexOf(first), hexOf(last)],
+        action: KEPT_UNVERIFIED,
+      });
+    }
     for (const dropped of counts.dropped) this.#noteDropped(dropped);
     for (const range of counts.lost) {
       this.#isLossy = true;
@@ -430,6 +444,17 @@ class TableRun {
         ],
         action: 'lost',
       });
+    }
+  }
+
+  #noteUnverified({ pgno, key, keyLength }: SalvagedNode): void {
+    this.#figures.unverified++;
+    const known = this.#doubtful.get(pgno);
+    const own = key.slice(0, keyLength);
+    if (known === undefined) this.#doubtful.set(pgno, { count: 1, first: own, last: own });
+    else {
+      known.count++;
+      known.last = own;
     }
   }
 

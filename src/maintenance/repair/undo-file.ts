@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { EseError } from '../../format/ese-error.js';
+import { PAGE_SIZES } from '../../format/page.js';
 import type { Environment } from '../../io/environment.js';
 import type { FileHandle } from '../../io/file-system.js';
 import { replaceFile } from '../../io/replace-file.js';
@@ -15,14 +16,17 @@ import { replaceFile } from '../../io/replace-file.js';
  * | 24 | u64 size of the file before, u64 after, u64 number of records |
  * | 48 | 32 bytes: SHA-256 of all pages that stay, in their order |
  * | 80 | zero, to 128 |
- * | 128 | records by place: u64 number of the page in the file from 0, SHA-256 of it as it is after, its bytes before |
+ * | 128 | records by place: u64 number of the page in the file from 0; of each of its sectors as it is after, 8 bytes of the SHA-256; its bytes before |
  * | end | 32 bytes: SHA-256 of all records, then of the 128 bytes at the start |
  */
 
 const MAGIC = Buffer.from('esekit undo 0001', 'latin1');
 const HEAD_BYTES = 128;
 const HASH_BYTES = 32;
-const RECORD_HEAD_BYTES = 8 + HASH_BYTES;
+/** A page that is half written, in the middle of a crash, is made of whole sectors. */
+const SECTOR_BYTES = 512;
+const SECTOR_HASH_BYTES = 8;
+const INDEX_BYTES = 8;
 const AT_PAGE_SIZE = 16;
 const AT_SIZE_BEFORE = 24;
 const AT_SIZE_AFTER = 32;
@@ -64,9 +68,10 @@ function writeRecords(
   const all = createHash('sha256');
   const head = Buffer.alloc(HEAD_BYTES);
   file.writeAt(head, 0);
-  let at = HEAD_BYTES;
+  const writer = bufferedWriter(file, HEAD_BYTES);
   let count = 0;
-  const record = Buffer.alloc(RECORD_HEAD_BYTES + pageSize);
+  const headBytes = recordHeadBytes(pageSize);
+  const record = Buffer.alloc(headBytes + pageSize);
   for (const { index, old, own } of comparedPages(before, after, pageSize)) {
     if (old.length === 0 || old.equals(own)) {
       staying.update(own);
@@ -74,11 +79,12 @@ function writeRecords(
     }
     record.fill(0);
     record.writeBigUInt64LE(BigInt(index), 0);
-    sha256(own).copy(record, 8);
-    old.copy(record, RECORD_HEAD_BYTES);
-    file.writeAt(record, at);
+    for (let at = 0; at < own.length; at += SECTOR_BYTES) {
+      sectorHash(own, at).copy(record, hashPlace(at));
+    }
+    old.copy(record, headBytes);
+    writer.append(record);
     all.update(record);
-    at += record.length;
     count++;
   }
   MAGIC.copy(head);
@@ -87,13 +93,44 @@ function writeRecords(
   head.writeBigUInt64LE(BigInt(sizes.after), AT_SIZE_AFTER);
   head.writeBigUInt64LE(BigInt(count), AT_COUNT);
   staying.digest().copy(head, AT_STAYING);
+  writer.append(all.update(head).digest());
+  writer.flush();
   file.writeAt(head, 0);
-  file.writeAt(all.update(head).digest(), at);
   return count;
 }
 
-function sha256(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest();
+/** Appends to a file in large pieces. */
+function bufferedWriter(file: FileHandle, start: number): { append(bytes: Buffer): void; flush(): void } {
+  const buffer = Buffer.alloc(WINDOW_BYTES);
+  let at = start;
+  let used = 0;
+  const flush = (): void => {
+    file.writeAt(buffer.subarray(0, used), at);
+    at += used;
+    used = 0;
+  };
+  return {
+    append(bytes) {
+      if (used + bytes.length > buffer.length) flush();
+      bytes.copy(buffer, used);
+      used += bytes.length;
+    },
+    flush,
+  };
+}
+
+function recordHeadBytes(pageSize: number): number {
+  return INDEX_BYTES + (pageSize / SECTOR_BYTES) * SECTOR_HASH_BYTES;
+}
+
+/** Where a record has the hash of the sector at `at` of its page. */
+function hashPlace(at: number): number {
+  return INDEX_BYTES + (at / SECTOR_BYTES) * SECTOR_HASH_BYTES;
+}
+
+function sectorHash(page: Buffer, at: number): Buffer {
+  const sector = page.subarray(at, at + SECTOR_BYTES);
+  return createHash('sha256').update(sector).digest().subarray(0, SECTOR_HASH_BYTES);
 }
 
 interface ComparedPage {
@@ -164,8 +201,12 @@ function readUndoHead(file: FileHandle): UndoFile {
   const isRead = file.readAt(head, 0) === HEAD_BYTES;
   const pageSize = head.readUInt32LE(AT_PAGE_SIZE);
   const count = Number(head.readBigUInt64LE(AT_COUNT));
-  const size = HEAD_BYTES + count * (RECORD_HEAD_BYTES + pageSize) + HASH_BYTES;
-  const isWhole = isRead && head.subarray(0, MAGIC.length).equals(MAGIC) && file.size() === size;
+  const size = HEAD_BYTES + count * (recordHeadBytes(pageSize) + pageSize) + HASH_BYTES;
+  const isWhole =
+    isRead &&
+    head.subarray(0, MAGIC.length).equals(MAGIC) &&
+    PAGE_SIZES.includes(pageSize) &&
+    file.size() === size;
   if (!isWhole || !isSealed(file, head, size)) {
     throw new EseError('JET_errFileInvalidType', 'this is no undo file of a repair, or not a whole one', {
       file: file.path,
@@ -201,22 +242,24 @@ function hashRange(file: ReadableBytes, from: number, to: number, hash: Hash): v
 
 interface UndoRecord {
   readonly index: number;
-  readonly hashAfter: Buffer;
+  /** The record itself, with the hashes of the sectors after. */
+  readonly record: Buffer;
   /** The page before, cut at the end of the file. */
   readonly before: Buffer;
 }
 
 /** The records in their order; each is valid until the next. */
 function* records({ file, pageSize, count, sizeBefore }: UndoFile): Generator<UndoRecord, void, undefined> {
-  const record = Buffer.alloc(RECORD_HEAD_BYTES + pageSize);
+  const headBytes = recordHeadBytes(pageSize);
+  const record = Buffer.alloc(headBytes + pageSize);
   for (let i = 0; i < count; i++) {
     file.readAt(record, HEAD_BYTES + i * record.length);
     const index = Number(record.readBigUInt64LE(0));
     const length = Math.max(0, Math.min(pageSize, sizeBefore - index * pageSize));
     yield {
       index,
-      hashAfter: record.subarray(8, RECORD_HEAD_BYTES),
-      before: record.subarray(RECORD_HEAD_BYTES, RECORD_HEAD_BYTES + length),
+      record,
+      before: record.subarray(headBytes, headBytes + length),
     };
   }
 }
@@ -235,7 +278,7 @@ function isAsBefore(undo: UndoFile, present: FileHandle): boolean {
   return true;
 }
 
-/** Every page is as the repair left it; one that was killed may have left some as they were. */
+/** Every page is as the repair left it; one that was killed may have left some as they were, or half so. */
 function checkBelongs(undo: UndoFile, present: FileHandle): void {
   const { pageSize, sizeAfter } = undo;
   const fault = new EseError(
@@ -247,11 +290,16 @@ function checkBelongs(undo: UndoFile, present: FileHandle): void {
   const staying = createHash('sha256');
   const page = Buffer.alloc(pageSize);
   let from = 0;
-  for (const { index, hashAfter, before } of records(undo)) {
+  for (const { index, record, before } of records(undo)) {
     hashRange(present, from, Math.min(index * pageSize, sizeAfter), staying);
     from = (index + 1) * pageSize;
     const own = pageAt(present, index, pageSize, page);
-    if (!sha256(own).equals(hashAfter) && !own.equals(before)) throw fault;
+    for (let at = 0; at < own.length; at += SECTOR_BYTES) {
+      const place = hashPlace(at);
+      const isAfter = sectorHash(own, at).equals(record.subarray(place, place + SECTOR_HASH_BYTES));
+      const isBefore = own.subarray(at, at + SECTOR_BYTES).equals(before.subarray(at, at + SECTOR_BYTES));
+      if (!isAfter && !isBefore) throw fault;
+    }
   }
   hashRange(present, from, sizeAfter, staying);
   if (!staying.digest().equals(undo.staying)) throw fault;
