@@ -8,7 +8,7 @@ import { compareKeys } from '../../format/key.js';
 import { createNodeView, NODE_FLAG, type NodeView, Page } from '../../format/page.js';
 import { compareKeyBuffers, copyNodeKey, createKeyBuffer, type KeyBuffer } from '../integrity/key-buffer.js';
 import { type DroppedNode, type SalvageTree, TRUST, type Trust } from './salvage-node.js';
-import type { SalvagePage } from './salvage-source.js';
+import { type SalvagePage, SECTOR_BYTES } from './salvage-source.js';
 
 /**
  * Puts what tells a node from others into a buffer: its key, and in a tree that is not unique the data behind it.
@@ -96,11 +96,16 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
     const quarters = isUnsound ? (1 << QUARTERS) - 1 : found.goodQuarters;
     const isGood = createRangeCheck(page.pageSize, quarters);
     const taken = new Uint8Array(page.pageSize);
+    for (const sector of found.lostSectors) {
+      taken.fill(1, sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
+    }
     const dropped: DroppedNode[] = [];
     const entries: Entry[] = [];
     let undecodable = 0;
     const prefix = page.tagOffset(0);
-    const isPrefixPossible = prefix + page.tagSize(0) <= page.pageSize - TAG_BYTES * page.tagCount;
+    const prefixEnd = prefix + page.tagSize(0);
+    const isPrefixPossible =
+      prefixEnd <= page.pageSize - TAG_BYTES * page.tagCount && isFree(taken, prefix, prefixEnd);
     for (let line = 0; line < page.nodeCount; line++) {
       const itag = line + page.reservedTags;
       if (!decode(page, line, taken) || (node.prefixLength > 0 && !isPrefixPossible)) {
@@ -164,8 +169,8 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
       return false;
     }
     if (node.dataLength === 0 || node.prefixLength + node.suffixLength === 0) return false;
-    for (let at = start; at < end; at++) if (taken[at] === 1) return false;
-    return true;
+    const tag = page.pageSize - TAG_BYTES * (itag + 1);
+    return isFree(taken, start, end) && isFree(taken, tag, tag + TAG_BYTES);
   };
 
   /** Of nodes whose keys cannot be computed anew, the most that are in order; the others are dropped. */
@@ -215,6 +220,11 @@ function sorted(entries: readonly Entry[], dropped: readonly DroppedNode[], unde
     dropped,
     undecodable,
   };
+}
+
+function isFree(taken: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (taken[at] === 1) return false;
+  return true;
 }
 
 function take(page: Page, itag: number, taken: Uint8Array): void {

@@ -43,6 +43,8 @@ export interface SalvagePage {
    * have such checksums; 0 for others.
    */
   readonly goodQuarters: number;
+  /** Sectors that the disk does not give back, by number; their bytes are zero. */
+  readonly lostSectors: readonly number[];
   /** Where the page was found: its own number, or that of the page that a misplaced write has put it into. */
   readonly foundAt: number;
 }
@@ -76,6 +78,17 @@ export interface SalvageSource {
   pagesOf(objid: number): Uint32Array;
   close(): void;
 }
+
+/** What a disk reads or does not read as a whole, in bytes. */
+export const SECTOR_BYTES = 512;
+/** How often a sector is asked for. */
+const SECTOR_TRIES = 3;
+
+const NOT_GIVEN_BACK: PageTrouble = {
+  code: 'PAGE_IO_ERROR',
+  severity: 'error',
+  message: 'the disk gives the page back at times, and then with a wrong checksum',
+};
 
 /** Pages kept after use, in bytes. */
 const CACHE_BYTES = 16 * 1024 * 1024;
@@ -115,7 +128,7 @@ export function openSalvage(fs: FileSystem, path: string, scan: PageScan): Salva
   };
   const lost = (pgno: number, trouble: PageTrouble): SalvagePage => {
     const page = new Page(new Uint8Array(pageSize), pgno);
-    return { page, worth: 'lost', trouble, goodQuarters: 0, foundAt: pgno };
+    return { page, worth: 'lost', trouble, goodQuarters: 0, lostSectors: [], foundAt: pgno };
   };
   /** The image of a page that was written to another place. */
   const imageOf = (pgno: number): SalvagePage | undefined => {
@@ -124,7 +137,8 @@ export function openSalvage(fs: FileSystem, path: string, scan: PageScan): Salva
     try {
       const page = new Page(load(foundAt, 1), pgno);
       const trouble = judgePage(page, false, lastPgno);
-      return { page, worth: trouble === undefined ? 'intact' : 'unsound', trouble, goodQuarters: 0, foundAt };
+      const worth = trouble === undefined ? 'intact' : 'unsound';
+      return { page, worth, trouble, goodQuarters: 0, lostSectors: [], foundAt };
     } catch (error) {
       if (!(error instanceof EseError)) throw error;
       return undefined;
@@ -132,13 +146,20 @@ export function openSalvage(fs: FileSystem, path: string, scan: PageScan): Salva
   };
   const judge = (bytes: Uint8Array, pgno: number): SalvagePage => {
     const page = new Page(bytes, pgno);
-    const rest = { page, goodQuarters: 0, foundAt: pgno };
+    const rest = { page, goodQuarters: 0, lostSectors: [], foundAt: pgno };
     switch (classOf(scan, pgno)) {
       case PAGE_CLASS.blank:
         return imageOf(pgno) ?? { ...rest, worth: 'lost', trouble: BLANK };
       case PAGE_CLASS.unsound: {
         if (isCorrected.has(pgno)) correctPage(bytes, pgno, lastPgno);
         return { ...rest, worth: 'unsound', trouble: judgePage(page, false, lastPgno) };
+      }
+      case PAGE_CLASS.unreadable: {
+        // The disk gives it back only now.
+        const { verdict } = correctPage(bytes, pgno, lastPgno);
+        if (verdict !== 'ok' && verdict !== 'correctable') return lost(pgno, NOT_GIVEN_BACK);
+        const trouble = judgePage(page, false, lastPgno);
+        return { ...rest, worth: trouble === undefined ? 'intact' : 'unsound', trouble };
       }
       case PAGE_CLASS.misplaced:
       case PAGE_CLASS.bad: {
@@ -148,20 +169,41 @@ export function openSalvage(fs: FileSystem, path: string, scan: PageScan): Salva
         if (classOf(scan, pgno) === PAGE_CLASS.misplaced) return lost(pgno, trouble ?? BLANK);
         return { ...rest, worth: 'damaged', trouble, goodQuarters: goodQuartersOf(bytes, pgno) };
       }
-      case PAGE_CLASS.unreadable:
-        return imageOf(pgno) ?? lost(pgno, beyondEnd(lastPgno));
       default:
         if (isCorrected.has(pgno)) correctPage(bytes, pgno, lastPgno);
         return { ...rest, worth: 'intact', trouble: undefined };
     }
   };
+  /** Reads what the disk gives back of a page, sector by sector. */
+  const readSectors = (pgno: number, error: EseError): SalvagePage => {
+    const bytes = new Uint8Array(pageSize);
+    const lostSectors: number[] = [];
+    for (let sector = 0; sector < pageSize / SECTOR_BYTES; sector++) {
+      const into = bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
+      if (!readSector(file, into, pageOffset(pgno, pageSize) + sector * SECTOR_BYTES))
+        lostSectors.push(sector);
+    }
+    const trouble = readTrouble(error);
+    if (lostSectors.length === pageSize / SECTOR_BYTES) return lost(pgno, trouble);
+    const page = new Page(bytes, pgno);
+    return {
+      page,
+      worth: 'damaged',
+      trouble,
+      goodQuarters: goodQuartersOf(bytes, pgno),
+      lostSectors,
+      foundAt: pgno,
+    };
+  };
   const readOne = (pgno: number): SalvagePage => {
+    let bytes: Uint8Array;
     try {
-      return remember(pgno, judge(load(pgno, 1), pgno));
+      bytes = load(pgno, 1);
     } catch (error) {
       if (!(error instanceof EseError)) throw error;
-      return remember(pgno, imageOf(pgno) ?? lost(pgno, readTrouble(error)));
+      return remember(pgno, imageOf(pgno) ?? readSectors(pgno, error));
     }
+    return remember(pgno, judge(bytes, pgno));
   };
   const readMany = (pgno: number, count: number): SalvagePage => {
     try {
@@ -203,6 +245,18 @@ export function openSalvage(fs: FileSystem, path: string, scan: PageScan): Salva
 }
 
 const NO_PAGES = new Uint32Array(0);
+
+function readSector(file: FileHandle, into: Uint8Array, offset: number): boolean {
+  for (let i = 0; i < SECTOR_TRIES; i++) {
+    try {
+      return file.readAt(into, offset) === into.length;
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+    }
+  }
+  into.fill(0);
+  return false;
+}
 
 /** Where the image of a page lies whose own place does not hold it: the newest one. */
 function imagesOf(scan: PageScan): Map<number, number> {
