@@ -1,6 +1,7 @@
 import { FILE_TYPE, FILE_TYPE_OFFSET } from './database-header.js';
 import { EseError } from './ese-error.js';
 import { dbtime, type FieldsOf, i32, logtime, readFields, signature, u32 } from './log-record-field.js';
+import { PAGE_FLAG } from './page.js';
 import { diagnosePage, type PageVerdict, xorChecksum } from './page-checksum.js';
 import { isSignatureSet, signaturesEqual } from './signature.js';
 
@@ -44,6 +45,7 @@ const DATA_HEADER_BYTES = 64;
 const STATES_PER_BYTE = 4;
 const STATE_BITS = 2;
 const STATE_MASK = 3;
+const FLUSH_TYPE_SHIFT = 15;
 
 /**
  * Decodes and checks the header.
@@ -94,6 +96,20 @@ export function flushState(page: Uint8Array, pgno: number): number {
   const byte = page[DATA_HEADER_BYTES + Math.floor(index / STATES_PER_BYTE)] ?? 0;
   const shift = (STATES_PER_BYTE - 1 - (index % STATES_PER_BYTE)) * STATE_BITS;
   return (byte >> shift) & STATE_MASK;
+}
+
+/** Flush type of a page, 0 (unknown) to 3, by its flags. */
+function flushTypeOf(pageFlags: number): number {
+  return (pageFlags & PAGE_FLAG.flushType) >>> FLUSH_TYPE_SHIFT;
+}
+
+/**
+ * Whether the last write of a page was lost: its flags show another one than the state that a trusted map has of it.
+ * Where one of them is unknown nothing is.
+ */
+export function isLostWrite(state: number, pageFlags: number): boolean {
+  const type = flushTypeOf(pageFlags);
+  return state !== 0 && type !== 0 && type !== state;
 }
 
 /**

@@ -17,6 +17,7 @@ import type { FileSystem } from '../io/file-system.js';
 import { nodeFileSystem } from '../io/node-file-system.js';
 import { type JobOptions, type RangeJob, runRanges } from '../workers/pool.js';
 import type { RangeTask } from '../workers/range-job.js';
+import { readFlushStates } from './flush-states.js';
 import {
   checkSystemTables,
   countPages,
@@ -122,7 +123,10 @@ export async function checkIntegrity(
   const file = fs.open(path, 'read');
   try {
     const isShared = fs === nodeFileSystem;
-    const examined = await drain(examine(file, examineOptions(options, isShared, true)), options.signal);
+    const examined = await drain(
+      examine(file, examineOptions(fs, path, options, isShared, true)),
+      options.signal,
+    );
     const { body } = examined;
     if (body === undefined) return conclude(examined, file.size(), undefined);
     const parts = await runRanges(leafJob(fs, body.plan, isShared), options);
@@ -149,7 +153,7 @@ export async function checkIntegrity(
 export function assertSound(fs: FileSystem, path: string): void {
   const file = fs.open(path, 'read');
   try {
-    const steps = examine(file, examineOptions({}, false, false));
+    const steps = examine(file, examineOptions(fs, path, {}, false, false));
     let step = steps.next();
     while (step.done !== true) step = steps.next();
     const examined = step.value;
@@ -190,6 +194,8 @@ function describeErrors({ findings, errors }: IntegrityReport, path: string): Es
 }
 
 function examineOptions(
+  fs: FileSystem,
+  path: string,
   { findingsMax, comparesIndexes, unitPages, kernel }: IntegrityOptions,
   isShared: boolean,
   countsPages: boolean,
@@ -199,6 +205,7 @@ function examineOptions(
     comparesIndexes: comparesIndexes ?? true,
     isShared,
     countsPages,
+    flushStatesOf: (header: DatabaseHeader, lastPgno: number) => readFlushStates(fs, path, header, lastPgno),
     unitPages,
     kernel,
   };

@@ -9,7 +9,6 @@ import {
 } from '../format/database-header.js';
 import { EseError } from '../format/ese-error.js';
 import { PAGE_SIZES, type Page } from '../format/page.js';
-import type { PageVerdict } from '../format/page-checksum.js';
 import { decodeSpaceHeader, type Extent, readExtents } from '../format/space.js';
 import type { FileHandle, FileSystem } from '../io/file-system.js';
 import { nodeFileSystem } from '../io/node-file-system.js';
@@ -18,9 +17,11 @@ import {
   createChecksumTask,
   DAMAGE_VERDICTS,
   DAMAGED_FIELDS,
+  type DamageVerdict,
   mergeTotals,
 } from '../workers/checksum-task.js';
 import { type JobOptions, runRanges } from '../workers/pool.js';
+import { readFlushStates } from './flush-states.js';
 import { dbtimeReport, type Finding } from './report-values.js';
 
 /**
@@ -81,7 +82,10 @@ export interface ChecksumReport {
 /** What `verifyDatabase` found. */
 export interface DatabaseVerification {
   readonly report: ChecksumReport;
-  /** `JET_errDatabaseCorrupted` if anything is damaged beyond correction. */
+  /**
+   * `JET_errDatabaseCorrupted` if anything is damaged beyond correction; else `JET_errReadLostFlushVerifyFailure` if the
+   * flush map beside the database proves that writes of pages were lost.
+   */
   readonly error: EseError | undefined;
   readonly header: HeaderElection;
   /** Durations of the reads, in milliseconds; they differ from run to run. */
@@ -118,6 +122,7 @@ export async function verifyDatabase(
     lastOwnedPgno,
     pagesPerRange,
     listMax: findingsMax,
+    flushStates: readFlushStates(fs, path, header.header, lastPgno),
   };
   const { workers, signal, onProgress } = options;
   const job = {
@@ -143,7 +148,7 @@ export async function verifyDatabase(
     ...sizeFindings,
     ...foreignPages(totals.beyondOwned, lastOwnedPgno),
   ];
-  const [bad = 0, wrongPgno = 0, correctable = 0] = totals.damaged;
+  const [bad = 0, wrongPgno = 0, correctable = 0, lostWrites = 0] = totals.damaged;
   const report: ChecksumReport = {
     fileType: 'database',
     pages: {
@@ -160,16 +165,23 @@ export async function verifyDatabase(
     readBytes: (lastPgno + 2) * pageSize,
     reads: totals.reads + 1,
     findings: findings.slice(0, findingsMax),
-    ...(bad + wrongPgno + correctable > totals.list.length / DAMAGED_FIELDS || findings.length > findingsMax
+    ...(bad + wrongPgno + correctable + lostWrites > totals.list.length / DAMAGED_FIELDS ||
+    findings.length > findingsMax
       ? { findingsTruncated: true }
       : {}),
   };
   const isDamaged = bad + wrongPgno + headerFindings.length + sizeFindings.length > 0;
+  const lost =
+    lostWrites === 0
+      ? undefined
+      : new EseError('JET_errReadLostFlushVerifyFailure', `${lostWrites} pages are old versions`, {
+          file: path,
+        });
   return {
     report,
     error: isDamaged
       ? new EseError('JET_errDatabaseCorrupted', 'checksum errors were found', { file: path })
-      : undefined,
+      : lost,
     header,
     readTimes: {
       totalMs: totals.readMs,
@@ -281,20 +293,28 @@ function pageFindings(list: readonly number[]): ChecksumFinding[] {
     findings.push({
       ...describeDamage(DAMAGE_VERDICTS[verdict], bit, otherPgno),
       pgno,
+      ...(DAMAGE_VERDICTS[verdict] === 'lostWrite'
+        ? {}
+        : {
+            checksumStored: decimal64(storedLow, storedHigh),
+            checksumComputed: decimal64(computedLow, computedHigh),
+          }),
       ...(bit < 0 ? {} : { bit }),
       ...(otherPgno === 0 ? {} : { looksLikePgno: otherPgno }),
-      checksumStored: decimal64(storedLow, storedHigh),
-      checksumComputed: decimal64(computedLow, computedHigh),
     });
   }
   return findings;
 }
 
 function describeDamage(
-  verdict: PageVerdict | undefined,
+  verdict: DamageVerdict | undefined,
   bit: number,
   otherPgno: number,
 ): Pick<ChecksumFinding, 'code' | 'severity' | 'message' | 'action'> {
+  if (verdict === 'lostWrite') {
+    const message = 'the last write of the page was lost, as the flush map says';
+    return { code: 'PAGE_LOST_FLUSH', severity: 'error', message };
+  }
   if (verdict === 'correctable') {
     const message = `bit ${bit} of the page is wrong and can be corrected`;
     return { code: 'PAGE_ECC_FIXED', severity: 'warning', message, action: 'none' };

@@ -1,5 +1,6 @@
 import { createChecksumKernel } from '../format/checksum-kernel.js';
 import { EseError } from '../format/ese-error.js';
+import { isLostWrite } from '../format/flush-map.js';
 import { pageOffset } from '../format/page.js';
 import { correctPage, newPageScan, type PageVerdict, xorChecksum } from '../format/page-checksum.js';
 import type { FileSystem } from '../io/file-system.js';
@@ -21,6 +22,8 @@ export interface ChecksumInput {
   readonly pagesPerRange: number;
   /** Damaged pages to list, the lowest ones; all are counted. */
   readonly listMax: number;
+  /** By page number: its state in a trusted flush map. */
+  readonly flushStates?: Uint8Array | undefined;
 }
 
 /** A page that is not as it should be, as numbers; see `DAMAGED_FIELDS`. */
@@ -33,7 +36,10 @@ export type DamagedPages = number[];
  */
 export const DAMAGED_FIELDS = 8;
 
-export const DAMAGE_VERDICTS: readonly PageVerdict[] = ['bad', 'wrongPgno', 'correctable'];
+/** A page whose last write was lost is whole, and an old version. */
+export type DamageVerdict = PageVerdict | 'lostWrite';
+
+export const DAMAGE_VERDICTS: readonly DamageVerdict[] = ['bad', 'wrongPgno', 'correctable', 'lostWrite'];
 
 /** What one thread found. */
 export interface ChecksumTotals {
@@ -53,6 +59,9 @@ export interface ChecksumTotals {
   readMsMin: number;
 }
 
+const LOST_WRITE = DAMAGE_VERDICTS.indexOf('lostWrite');
+const OFFSET_FLAGS = 36;
+
 /** Words of a page that are zero in the trailer of an old backup. */
 const TRAILER_ZERO_WORDS = [1, 2, 3, 6];
 
@@ -66,6 +75,7 @@ export function createChecksumTask(fs: FileSystem, input: ChecksumInput): RangeT
   const { path, pageSize, lastPgno, pagesPerRange } = input;
   const file = fs.open(path, 'read');
   const kernel = createChecksumKernel(pagesPerRange * pageSize);
+  const view = new DataView(kernel.bytes.buffer, kernel.bytes.byteOffset);
   const scan = newPageScan();
   const totals: ChecksumTotals = {
     ...scan,
@@ -120,14 +130,40 @@ export function createChecksumTask(fs: FileSystem, input: ChecksumInput): RangeT
     );
   };
 
+  /** The damaged pages of a range and those whose last write was lost, in ascending order. */
+  const diagnoseAll = (firstPgno: number, pageCount: number, suspectCount: number): void => {
+    const suspects = kernel.suspects.subarray(0, suspectCount);
+    const states = input.flushStates;
+    if (states === undefined) {
+      for (const index of suspects) diagnose(index, firstPgno + index);
+      return;
+    }
+    let next = 0;
+    for (let index = 0; index < pageCount; index++) {
+      const pgno = firstPgno + index;
+      if (suspects[next] === index) {
+        next++;
+        diagnose(index, pgno);
+      } else if (
+        pgno <= input.lastOwnedPgno &&
+        isLostWrite(states[pgno] ?? 0, view.getUint32(index * pageSize + OFFSET_FLAGS, true))
+      ) {
+        totals.damaged[LOST_WRITE] = (totals.damaged[LOST_WRITE] ?? 0) + 1;
+        if (totals.list.length >= input.listMax * DAMAGED_FIELDS) continue;
+        totals.list.push(pgno, LOST_WRITE, -1, 0, 0, 0, 0, 0);
+      }
+    }
+  };
+
   return {
     runRange(range) {
       const firstPgno = 1 + range * pagesPerRange;
       const pageCount = Math.min(pagesPerRange, lastPgno - firstPgno + 1);
       read(firstPgno, pageCount);
       const suspectCount = kernel.verifyPages(0, pageCount, pageSize, firstPgno, scan);
-      if (suspectCount === 0) return;
-      for (const index of kernel.suspects.subarray(0, suspectCount)) diagnose(index, firstPgno + index);
+      if (suspectCount > 0 || input.flushStates !== undefined) {
+        diagnoseAll(firstPgno, pageCount, suspectCount);
+      }
     },
     result: () => ({ ...totals, ...scan }),
     close: () => file.close(),

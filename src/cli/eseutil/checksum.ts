@@ -247,6 +247,8 @@ function findingLine({ code, severity, pgno, bit, message }: ChecksumFinding): s
     case 'PAGE_BAD_CHECKSUM':
     case 'PAGE_WRONG_PGNO':
       return `ERROR: page ${pgno} checksum failed`;
+    case 'PAGE_LOST_FLUSH':
+      return `ERROR: page ${pgno}: ${message}`;
     case 'PAGE_ECC_FIXED':
       return `WARNING: page ${pgno} checksum verification failed but the corruption ( bit ${bit} ) can be corrected`;
     default:

@@ -1,6 +1,7 @@
-import { basename, dirname, extname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { EseError } from '../../format/ese-error.js';
 import type { FileHandle, FileSystem } from '../../io/file-system.js';
+import { flushMapPath } from '../flush-states.js';
 
 /**
  * Putting a finished database in the place of another (format specification, chapter 6.4, R9): at every moment the
@@ -9,11 +10,6 @@ import type { FileHandle, FileSystem } from '../../io/file-system.js';
  */
 
 const COPY_BYTES = 4 * 1024 * 1024;
-
-/** The flush map of a database. */
-export function flushMapPath(database: string): string {
-  return join(dirname(database), `${basename(database, extname(database))}.jfm`);
-}
 
 /** Told of a move when it was made, or has failed. */
 export type OnMove = (from: string, to: string, isDone: boolean) => void;

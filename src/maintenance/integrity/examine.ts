@@ -86,6 +86,8 @@ export interface ExamineOptions {
   readonly isShared: boolean;
   /** Whether pages that no tree reaches are looked at too. */
   readonly countsPages: boolean;
+  /** What a trusted flush map says of each page. */
+  flushStatesOf(header: DatabaseHeader, lastPgno: number): Uint8Array | undefined;
   /** Most pages that a thread takes at once; by default as many as it reads at once. */
   readonly unitPages: number | undefined;
   /** Which kernel is used; by default the one that suits the file. */
@@ -153,12 +155,14 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
   const rawRead = createPageReader(file, pageSize, lastPgno);
   const read = markingReader(rawRead, pageMap);
   const dbtimeMax = isClean ? header.dbtimeDirtied : Infinity;
-  const leafChecker = createLeafChecker(pageSize, dbtimeMax);
+  const flushStates = options.flushStatesOf(header, lastPgno);
+  const leafChecker = createLeafChecker(pageSize, { dbtimeMax, flushStates });
   const context: SpaceContext = {
     read,
     pageSize,
     lastPgno,
     dbtimeMax,
+    flushStates,
     list,
     leafChecker,
     keys: [createKeyBuffer(), createKeyBuffer()],
@@ -183,6 +187,7 @@ export function* examine(file: FileHandle, options: ExamineOptions): Generator<v
     lastPgno,
     lastOwnedPgno: Math.min(lastOwned, lastPgno),
     dbtimeMax,
+    flushStates,
     tables: ordered,
     trees,
     leaves,

@@ -39,6 +39,7 @@ export function planComparison(layout: RecordLayout, index: IndexDefinition): In
   });
   if (isComputed) return { kind: 'none', reason: 'its columns are computed by a callback, or encrypted' };
   if (!builder.needsSortKeys) return { kind: 'exact', builder };
+  if (isOutOfDate(index)) return { kind: 'none', reason: 'it is marked as out of date, for Windows to make it anew' };
   const isMultiple = index.tupleLimits !== undefined || (index.flags & INDEX_FLAG.multiValued) !== 0;
   const cutsSegments = index.varSegMac !== undefined && index.varSegMac < (index.keyMost ?? KEY_MOST_DEFAULT);
   if (isMultiple || cutsSegments) {
@@ -49,6 +50,11 @@ export function planComparison(layout: RecordLayout, index: IndexDefinition): In
     };
   }
   return { kind: 'masked', builder, masker: createKeyMasker(layout, index) };
+}
+
+/** A sort version of zeros is none that an index was ever built with: repair marks those that it cannot complete. */
+function isOutOfDate({ sortVersion }: IndexDefinition): boolean {
+  return sortVersion !== undefined && sortVersion.length > 0 && sortVersion.every((byte) => byte === 0);
 }
 
 /** Gives every text a sort key of its own, so that a row has as many keys as it can have at most. */

@@ -11,7 +11,7 @@ import { createFindingList, RANK_SIZE } from './finding.js';
 import { createBoundsFinder } from './leaf-bounds.js';
 import { createLeafChecker } from './leaf-check.js';
 import type { LongValueEnds } from './long-value-check.js';
-import { createPageReader, reportTrouble } from './page-check.js';
+import { createPageReader, isOldVersion, reportTrouble } from './page-check.js';
 import { createPageLoader } from './page-loader.js';
 import {
   type IntegrityPlan,
@@ -47,7 +47,7 @@ export function createIntegrityTask(
   // A second look needs the entries one by one.
   const leafKernel = differences === undefined ? loader.leafKernel : undefined;
   const contents = createTreeContents(file, plan, tally, list, leafKernel);
-  const checker = createLeafChecker(pageSize, plan.dbtimeMax);
+  const checker = createLeafChecker(pageSize, plan);
   const boundsOf = createBoundsFinder(plan, createPageReader(file, pageSize, lastPgno));
   const units = unitCount(plan);
   const ends: LongValueEnds[] = [];
@@ -70,7 +70,7 @@ export function createIntegrityTask(
       pgnoPrev: at === first ? 0 : leaves[at - 1] || undefined,
       pgnoNext: at === end - 1 ? 0 : leaves[at + 1] || undefined,
     };
-    if (leafKernel !== undefined && loader.isIntact(slot)) {
+    if (leafKernel !== undefined && loader.isIntact(slot) && !isOldVersion(page, plan)) {
       const listed = leafKernel.check(slot * pageSize, expected, contents.programOf(position));
       if (listed >= 0) {
         contents.count(position, leafKernel.live - listed);

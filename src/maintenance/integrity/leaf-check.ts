@@ -10,7 +10,7 @@ import {
   createKeyBuffer,
   type KeyBuffer,
 } from './key-buffer.js';
-import { checkMembership } from './page-check.js';
+import { type ChangeLimits, checkMembership } from './page-check.js';
 import type { CheckedTree } from './plan.js';
 import { type Bounds, keyMostOfPageSize, orderFault, prefixFault } from './tree-walk.js';
 
@@ -35,7 +35,7 @@ export interface LeafChecker {
 }
 
 /** A checker of leaves for one database; it keeps its buffers from page to page. */
-export function createLeafChecker(pageSize: number, dbtimeMax: number): LeafChecker {
+export function createLeafChecker(pageSize: number, limits: ChangeLimits): LeafChecker {
   const keyLimit = keyMostOfPageSize(pageSize);
   const node = createNodeView();
   const previousNode = createNodeView();
@@ -121,7 +121,7 @@ export function createLeafChecker(pageSize: number, dbtimeMax: number): LeafChec
     check(page, expected, list, content) {
       const { tree, roleFlags, isRoot } = expected;
       const { pgno } = page;
-      if (!checkMembership(page, tree, roleFlags, isRoot, dbtimeMax, list)) return false;
+      if (!checkMembership(page, tree, roleFlags, isRoot, limits, list)) return false;
       if (!page.isLeaf) {
         list.add(tree, 'TREE_DEPTH', 'error', 'an internal page lies among the leaves', { pgno });
         return false;

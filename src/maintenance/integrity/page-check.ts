@@ -1,6 +1,7 @@
 /** Verdicts on single pages: can the page be read, is it the right one, is it sound (format specification, chapter 1.7). */
 
 import { EseError } from '../../format/ese-error.js';
+import { isLostWrite } from '../../format/flush-map.js';
 import { checkPageStructure, PAGE_FLAG, Page, type PageFault, pageOffset } from '../../format/page.js';
 import { correctPage, newPageScan, verifyPages } from '../../format/page-checksum.js';
 import type { FileHandle } from '../../io/file-system.js';
@@ -127,6 +128,19 @@ export function reportTrouble(
   list.add(subject, trouble.code, trouble.severity, trouble.message, { pgno, node: trouble.node });
 }
 
+/** What a page may say of its last change. */
+export interface ChangeLimits {
+  /** Highest dbtime that a page may carry; infinite where the header cannot tell. */
+  readonly dbtimeMax: number;
+  /** By page number: its state in a trusted flush map. */
+  readonly flushStates: Uint8Array | undefined;
+}
+
+/** Whether the last write of a page was lost. */
+export function isOldVersion({ pgno, flags }: Page, { flushStates }: ChangeLimits): boolean {
+  return flushStates !== undefined && isLostWrite(flushStates[pgno] ?? 0, flags);
+}
+
 /** Flags that say to which kind of tree a page belongs. */
 export const ROLE_FLAGS =
   PAGE_FLAG.spaceTree | PAGE_FLAG.index | PAGE_FLAG.longValue | PAGE_FLAG.nonUnique | PAGE_FLAG.newRecord;
@@ -140,10 +154,15 @@ export function checkMembership(
   tree: CheckedTree,
   roleFlags: number,
   isRoot: boolean,
-  dbtimeMax: number,
+  limits: ChangeLimits,
   list: FindingList,
 ): boolean {
   const { pgno, flags } = page;
+  const { dbtimeMax } = limits;
+  if (isOldVersion(page, limits)) {
+    const message = 'the last write of the page was lost, as the flush map says';
+    list.add(tree, 'PAGE_LOST_FLUSH', 'error', message, { pgno });
+  }
   if (page.objid !== tree.objid) {
     list.add(
       tree,

@@ -65,6 +65,8 @@ export interface IntegrityPlan {
   readonly lastOwnedPgno: number;
   /** Highest dbtime that a page may carry; infinite where the header cannot tell. */
   readonly dbtimeMax: number;
+  /** By page number: its state in a trusted flush map. */
+  readonly flushStates: Uint8Array | undefined;
   readonly tables: readonly TableDefinition[];
   readonly trees: readonly CheckedTree[];
   /** Leaf pages of all trees, tree by tree in key order; 0 = unknown. */

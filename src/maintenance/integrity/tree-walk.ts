@@ -7,7 +7,7 @@ import { compareKeys } from '../../format/key.js';
 import { createNodeView, NODE_FLAG, PAGE_FLAG, type Page } from '../../format/page.js';
 import type { FindingList } from './finding.js';
 import { compareKeyBuffers, compareToBytes, copyNodeKey, type KeyBuffer } from './key-buffer.js';
-import { checkMembership, type PageReader, reportTrouble } from './page-check.js';
+import { type ChangeLimits, checkMembership, type PageReader, reportTrouble } from './page-check.js';
 import type { CheckedTree } from './plan.js';
 
 /** Levels of the deepest tree that is followed. */
@@ -43,11 +43,10 @@ export interface WalkVisitor {
   gap(): void;
 }
 
-export interface WalkContext {
+export interface WalkContext extends ChangeLimits {
   readonly read: PageReader;
   readonly pageSize: number;
   readonly lastPgno: number;
-  readonly dbtimeMax: number;
   readonly list: FindingList;
   /** Memory for keys that are compared with each other. */
   readonly keys: readonly [KeyBuffer, KeyBuffer];
@@ -95,7 +94,7 @@ export function* walkInternalPages(
       visitor.leaf(pgno, NO_BOUNDS);
       return true;
     }
-    if (!checkMembership(page, tree, roleFlags, isRoot, context.dbtimeMax, list)) return false;
+    if (!checkMembership(page, tree, roleFlags, isRoot, context, list)) return false;
     if (page.isLeaf) {
       list.add(tree, 'TREE_DEPTH', 'error', 'a leaf lies among internal pages', { pgno });
       return false;
