@@ -87,14 +87,18 @@ export async function judgeRepair(database: MatrixDatabase, row: MatrixRow): Pro
   const options = { workers: 1, forceHeader: p.forceHeader ?? false };
   const result = await repair(environmentOn(disk), VICTIM, options);
   const shown = `${what}\n${JSON.stringify(result.report.findings.slice(0, 8))}\n${JSON.stringify(result.report.tables)}`;
-  expect(result.report.action, shown).toBe('repaired');
   expect(result.report.stateAfter, shown).toBe('Clean Shutdown');
+  expect(result.report.action, shown).toBe(p.action ?? 'repaired');
+  if (p.action === 'none') {
+    expect(Buffer.compare(readFile(disk, VICTIM), before), shown).toBe(0);
+    return true;
+  }
   const original = openDatabaseReader(diskWith(database.bytes), VICTIM);
   const repaired = openDatabaseReader(disk, VICTIM);
-  if (p.keepsIdentity === true) {
+  if (p.identity === 'kept') {
     expect(repaired.header.repairCount, shown).toBe(original.header.repairCount);
     expect(repaired.header.signDb).toEqual(original.header.signDb);
-  } else if (p.forceHeader !== true) {
+  } else if (p.forceHeader !== true && p.identity !== 'any') {
     // One repair changes the signature twice (chapter 7.2.3).
     expect(repaired.header.repairCount, shown).toBe(original.header.repairCount + 2);
     expect(repaired.header.signDb).not.toEqual(original.header.signDb);
@@ -120,12 +124,17 @@ export async function judgeRepair(database: MatrixDatabase, row: MatrixRow): Pro
   if (p.loses === 'values') expect(losses.rows, seen).toBe(0);
   expect(losses.rows + losses.values, seen).toBeLessThanOrEqual(p.most ?? Number.POSITIVE_INFINITY);
   if (p.oracle === undefined && p.loses !== 'catalog') {
-    expect(result.lost, seen).toBe(losses.rows + losses.values > 0);
+    // What is lost is reported; and so is what may be wrong, since no checksum speaks for it.
+    const isDoubtful = result.report.findings.some(({ action }) => action === 'kept, unverified');
+    if (losses.rows > 0) expect(result.lost, seen).toBe(true);
+    if (losses.values > 0) expect(result.lost || isDoubtful, seen).toBe(true);
+    if (losses.rows + losses.values === 0) expect(result.lost, seen).toBe(false);
     for (const table of result.report.tables) {
       const missing = difference.missing.filter((one) => one.table === table.name).length;
-      const { lost, dropped } = table.records;
-      expect(lost.known + lost.estimated + dropped, seen).toBeGreaterThanOrEqual(missing);
-      expect(lost.known + dropped, seen).toBeLessThanOrEqual(missing);
+      const { lost } = table.records;
+      expect(lost.known, seen).toBeLessThanOrEqual(missing);
+      // How many rows a page held is an estimate.
+      expect(lost.known + 2 * lost.estimated, seen).toBeGreaterThanOrEqual(missing);
     }
   }
 

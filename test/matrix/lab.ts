@@ -43,18 +43,19 @@ export function environmentOn(fs: FileSystem): Environment {
 }
 
 /** Rows of each table, so that data trees, indexes and long values have several leaves whatever the page size. */
-const ROWS: Readonly<Record<number, number>> = { 4096: 400, 8192: 500, 16384: 900, 32768: 1700 };
+const ROWS: Readonly<Record<number, number>> = { 4096: 130, 8192: 240, 16384: 480, 32768: 900 };
+const EXTENSION_PAGES = 16;
 const WORDS = ['Łódź', 'Ångström', 'Москва', '東京', 'Straße', 'naïve'];
 
 /** A database made by the engine: long values, multi-values, indexes of every kind. */
 export async function nativeDatabase(pageSize: number): Promise<MatrixDatabase> {
-  const disk = sampleDatabase({ pageSize, rows: ROWS[pageSize] ?? 400 });
+  const disk = sampleDatabase({ pageSize, rows: ROWS[pageSize] ?? 400, extensionPages: EXTENSION_PAGES });
   const instance = await startInstance({
     environment: seededEnvironment({ fs: disk, seed: 2 }),
     logDirectory: LAB,
     pageSize,
   });
-  const database = instance.attachDatabase(LAB_DATABASE);
+  const database = instance.attachDatabase(LAB_DATABASE, { extensionPages: EXTENSION_PAGES });
   const session = instance.createSession();
   createTable(database, session, {
     name: 'Words',

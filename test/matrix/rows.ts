@@ -34,8 +34,10 @@ export interface MatrixRow {
     readonly most?: number;
     /** The fault itself takes rows away; what is left is what must be there afterwards. */
     readonly oracle?: 'after the damage';
-    /** The repair changes neither signature nor repair count. */
-    readonly keepsIdentity?: true;
+    /** Whether signature and repair count stay. Default: the signature is changed twice. */
+    readonly identity?: 'kept' | 'any';
+    /** Default: `repaired`. */
+    readonly action?: 'none';
   };
 }
 
@@ -64,7 +66,7 @@ export const MATRIX: readonly MatrixRow[] = [
     inject: { fault: 'bit-flip', at: 'header' },
     k: { error: CORRUPT, codes: ['E HDR_PRIMARY_BAD'] },
     g: { codes: ['W HDR_PRIMARY_BAD'] },
-    p: { keepsIdentity: true },
+    p: { identity: 'kept' },
   },
   ...['two-flips', 'zero-page', 'random-bytes'].map(
     (fault): MatrixRow => ({
@@ -73,7 +75,7 @@ export const MATRIX: readonly MatrixRow[] = [
       inject: { fault, at: 'header' },
       k: { error: CORRUPT, codes: ['E HDR_PRIMARY_BAD'] },
       g: { codes: ['W HDR_PRIMARY_BAD'] },
-      p: { keepsIdentity: true },
+      p: { identity: 'kept' },
     }),
   ),
   ...['two-flips', 'zero-page'].map(
@@ -83,7 +85,7 @@ export const MATRIX: readonly MatrixRow[] = [
       inject: { fault, at: 'shadow-header' },
       k: { error: CORRUPT, codes: ['E HDR_SHADOW_BAD'] },
       g: { codes: ['W HDR_SHADOW_BAD'] },
-      p: { keepsIdentity: true },
+      p: { identity: 'kept' },
     }),
   ),
   {
@@ -125,7 +127,7 @@ export const MATRIX: readonly MatrixRow[] = [
     // A smaller size passes as a header, since headers end in zeros: then it is the pages that do not.
     k: { error: CORRUPT, codes: 'any' },
     g: { error: CORRUPT, codes: [], also: 'any' },
-    p: {},
+    p: { identity: 'any' },
   },
   {
     row: 8,
@@ -133,7 +135,7 @@ export const MATRIX: readonly MatrixRow[] = [
     inject: { fault: 'header-differs' },
     k: {},
     g: { codes: ['W HDR_SHADOW_BAD'] },
-    p: { keepsIdentity: true },
+    p: { identity: 'kept' },
   },
   {
     row: 9,
@@ -141,7 +143,7 @@ export const MATRIX: readonly MatrixRow[] = [
     inject: { fault: 'bit-flip', at: 'catalog' },
     k: { codes: ['W PAGE_ECC_FIXED'] },
     g: { codes: ['W PAGE_ECC_FIXED'] },
-    p: { keepsIdentity: true },
+    p: { identity: 'kept' },
   },
   {
     row: 10,
@@ -265,7 +267,7 @@ export const MATRIX: readonly MatrixRow[] = [
     inject: { fault: 'bit-flip' },
     k: { codes: ['W PAGE_ECC_FIXED'] },
     g: { codes: ['W PAGE_ECC_FIXED'] },
-    p: { keepsIdentity: true },
+    p: { identity: 'kept' },
   },
   {
     row: 17,
@@ -598,6 +600,7 @@ export const MATRIX: readonly MatrixRow[] = [
     inject: { fault: 'trailing-junk', count: 3 },
     k: { codes: ['I SIZE_LONG'] },
     g: { codes: ['W SIZE_LONG'] },
-    p: {},
+    // They are behind what the database owns: no damage.
+    p: { action: 'none' },
   },
 ];

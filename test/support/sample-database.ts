@@ -14,6 +14,8 @@ export interface SampleOptions {
   readonly keepEvery?: number;
   /** Columns are deleted, one of each class. */
   readonly deletesColumns?: boolean;
+  /** Pages by which the file grows. Default: that of the engine. */
+  readonly extensionPages?: number;
 }
 
 export const SAMPLE = LAB_DATABASE;
@@ -23,7 +25,11 @@ const rowText = (i: number): string => `${i % 7} Łódź ${'αβγ'.repeat(i % 4
 /** A clean database that an instance made: tables with long values, indexes of each kind, gaps. */
 export function sampleDatabase(options: SampleOptions = {}): SimulatedDisk {
   const { pageSize = 4096, rows = 300, keepEvery = 1, deletesColumns = false } = options;
-  const lab = createEngineLab({ pageSize });
+  const { extensionPages } = options;
+  const lab = createEngineLab({
+    pageSize,
+    ...(extensionPages === undefined ? {} : { attach: { extensionPages } }),
+  });
   const { instance, database } = lab;
   const session = instance.createSession();
   createPeople(database, session, deletesColumns);

@@ -14,7 +14,7 @@ import {
 } from '../../format/long-value.js';
 import { numberOfLid } from '../defrag/long-value-ids.js';
 import type { LongValuePolicy } from './repair-report.js';
-import type { SalvagedNode } from './salvage-node.js';
+import { type SalvagedNode, TRUST } from './salvage-node.js';
 
 /**
  * The long values of a damaged table (format specification, chapter 7.2.8): first all of their nodes are looked at,
@@ -37,7 +37,7 @@ const FATE = {
 
 /** Kinds of damage, and what was done. */
 export interface LongValueDamage {
-  readonly code: 'LV_NO_ROOT' | 'LV_HOLE' | 'LV_LENGTH';
+  readonly code: 'LV_NO_ROOT' | 'LV_HOLE' | 'LV_LENGTH' | 'PAGE_BAD_CHECKSUM';
   readonly lid: number;
   readonly message: string;
   readonly action: string;
@@ -64,7 +64,12 @@ interface Seen {
   hole: number;
   /** End of the last chunk. */
   end: number;
+  /** A page with nodes of it is damaged, and no checksum speaks for them. */
+  isUnverified: boolean;
 }
+
+/** What is done about nodes that no checksum speaks for. */
+export const KEPT_UNVERIFIED = 'kept, unverified';
 
 const INITIAL = 1024;
 const NOTHING = -1;
@@ -93,7 +98,7 @@ export class LongValueLedger {
   }
 
   /** Takes note of the next node of the tree. */
-  look({ key, keyLength, bytes, dataOffset, dataLength }: SalvagedNode): void {
+  look({ key, keyLength, bytes, dataOffset, dataLength, trust }: SalvagedNode): void {
     const offset = readLongValueKey(key, keyLength, this.#lid);
     const number = numberOfLid(this.#lid);
     if (offset === LONG_VALUE_ROOT) {
@@ -106,6 +111,7 @@ export class LongValueLedger {
         root.encrypted,
         root.referenceCount === REFERENCES_PARTIALLY_DELETED,
       );
+      this.#doubt(trust);
       return;
     }
     if (this.#open?.number !== number) {
@@ -113,6 +119,11 @@ export class LongValueLedger {
       this.#begin(number, false, 0, false, false);
     }
     this.#addChunk(this.#open as Seen, offset, bytes, dataOffset, dataLength);
+    this.#doubt(trust);
+  }
+
+  #doubt(trust: SalvagedNode['trust']): void {
+    if (trust === TRUST.unverified && this.#open !== undefined) this.#open.isUnverified = true;
   }
 
   #begin(number: number, hasRoot: boolean, size: number, encrypted: boolean, isBeingDeleted: boolean): void {
@@ -126,6 +137,7 @@ export class LongValueLedger {
       lastLength: this.#chunkSize,
       hole: NOTHING,
       end: 0,
+      isUnverified: false,
     };
   }
 
@@ -179,6 +191,9 @@ export class LongValueLedger {
     if (seen.isBeingDeleted) {
       this.#add(number, FATE.gone);
       return;
+    }
+    if (seen.isUnverified) {
+      this.#note('PAGE_BAD_CHECKSUM', number, 'part of it is on a damaged page', KEPT_UNVERIFIED);
     }
     const endsCleanly = hole === NOTHING && (seen.lastLength < this.#chunkSize || !hasRoot || end >= size);
     if (endsCleanly && hasRoot && end === size) {
