@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { openDatabaseReader } from '../../src/engine/database-reader.js';
 import { COLUMN_FLAG } from '../../src/format/column.js';
 import { EseError } from '../../src/format/ese-error.js';
 import { createNodeView, NODE_FLAG, PAGE_FLAG, type Page, pageOffset } from '../../src/format/page.js';
+import { createRecordLayout, createRecordValues, locateColumns, STORED } from '../../src/format/record.js';
 import { encodeExtentData, encodeExtentKey } from '../../src/format/space.js';
 import { checkIntegrity } from '../../src/maintenance/integrity.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
@@ -578,6 +580,40 @@ describeWithCorpus('a database with one fault', () => {
         }),
       );
       expect(troubles(await copy.check())).toEqual([`REC_STRUCT ${pgno} ${line}`]);
+    });
+
+    test.each([
+      ['no known bits', 0x98],
+      ['two values that are not several', 0x10],
+      ['a type of long values for another one', 0x19],
+      ['packed bytes of a type that has none', 0x1a],
+      ['a long value apart, and several values', 0x1c],
+    ])('a tagged value whose header says %s (34)', async (_what, header) => {
+      const copy = copyOf(MULTI);
+      const reader = openDatabaseReader(copy.disk(), DAMAGED);
+      const [table] = reader.tables().filter(({ system }) => !system);
+      reader.close();
+      if (table === undefined) throw new Error('there is no table');
+      const layout = createRecordLayout(table.columns, copy.pageSize);
+      const values = createRecordValues(layout);
+      const node = createNodeView();
+      /** The place of a header byte of two values, from the start of the page. */
+      const headerOf = ({ pgno, line }: { pgno: number; line: number }): number => {
+        const page = copy.page(pgno);
+        page.readNode(line, node);
+        const end = node.dataOffset + node.dataLength;
+        locateColumns(layout, page.bytes, node.dataOffset, end, values);
+        const index = values.headers.findIndex(
+          (byte, i) => values.stored[i] === STORED.tagged && byte === 0x18,
+        );
+        return index < 0 ? -1 : (values.starts[index] ?? 0) - 1;
+      };
+      const place = copy.nodesOf(table).find((one) => headerOf(one) >= 0) ?? { pgno: 0, line: 0 };
+      const at = headerOf(place);
+      copy.edit(place.pgno, (page) => {
+        page.bytes[at] = header;
+      });
+      expect(troubles(await copy.check(NO_INDEXES))).toEqual([`REC_STRUCT ${place.pgno} ${place.line}`]);
     });
 
     test('a column that the catalog does not know (34)', async () => {

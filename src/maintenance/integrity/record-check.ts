@@ -25,6 +25,7 @@ import {
   type RecordLayout,
   type RecordValues,
   STORED,
+  TAGGED_HEADER,
   valueCount,
 } from '../../format/record.js';
 import type { TableDefinition } from '../../format/table-definition.js';
@@ -113,6 +114,7 @@ export function createRecordChecker(
   const checkValues = (pgno: number, line: number): void => {
     for (const index of formed) {
       const stored = values.stored[index];
+      if (stored === STORED.plain || stored === STORED.tagged) checkHeader(values.headers[index] ?? 0);
       if (stored === STORED.plain) {
         checkValueSize(coltyps[index] ?? 0, (values.ends[index] ?? 0) - (values.starts[index] ?? 0));
       }
@@ -125,6 +127,18 @@ export function createRecordChecker(
         else if (!value.encrypted) checkValueSize(coltyps[index] ?? 0, value.end - value.start);
       }
     }
+  };
+
+  /** The header byte of a tagged value; of others it is 0. */
+  const checkHeader = (header: number): void => {
+    const { longValue, compressed, separated, multiValues, twoValues, encrypted } = TAGGED_HEADER;
+    const isMultiple = (header & multiValues) !== 0;
+    const isWrong =
+      (header & ~TAGGED_HEADER_KNOWN) !== 0 ||
+      ((header & twoValues) !== 0 && (!isMultiple || layout.isLargePage || (header & longValue) !== 0)) ||
+      ((header & separated) !== 0 && (isMultiple || (header & compressed) !== 0)) ||
+      ((header & (compressed | separated | encrypted)) !== 0 && (header & longValue) === 0);
+    if (isWrong) throw corrupt(`a tagged value has the header 0x${header.toString(16)}`);
   };
 
   const checkReference = (pgno: number, line: number): void => {
@@ -182,6 +196,8 @@ export function createRecordChecker(
     },
   };
 }
+
+const TAGGED_HEADER_KNOWN = Object.values(TAGGED_HEADER).reduce((all, bit) => all | bit, 0);
 
 function corrupt(detail: string): EseError {
   return new EseError('JET_errDatabaseCorrupted', `record: ${detail}`);
