@@ -354,8 +354,14 @@ function lostOfLeaf(
 ): LostRange | undefined {
   const { isIntact, nodes, undecodable } = leaf;
   if (isIntact || (undecodable === 0 && nodes > 0)) return undefined;
-  return { lower, upper, pgno, reason, estimate: undecodable || Math.round(density) };
+  // A number of nodes that is damaged itself says nothing.
+  const most = density === 0 ? undecodable : Math.max(1, Math.round(FULL_LEAF * density) - nodes);
+  const estimate = undecodable === 0 ? Math.round(density) : Math.min(undecodable, most);
+  return { lower, upper, pgno, reason, estimate };
 }
+
+/** Nodes of a leaf that holds many, as a multiple of the average. */
+const FULL_LEAF = 1.5;
 
 /** Where the leaves in an open range do not link to each other, others are missing. */
 function holes(

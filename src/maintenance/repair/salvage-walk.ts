@@ -92,6 +92,7 @@ class Surveyor {
   readonly #tree: SalvageTree;
   readonly #reader: PageNodeReader;
   readonly #reached: Uint8Array;
+  #pgnoRoot = 0;
   readonly #claims: Claim[] = [];
   readonly #others: SalvageLeaf[] = [];
   readonly #candidates: number[] = [];
@@ -111,10 +112,10 @@ class Surveyor {
     this.#setBounds();
     this.#openLostLeaves();
     yield* this.#readOthers();
-    const live = this.#claims.flatMap(({ leaf }) => leaf ?? []);
-    const intact = live.filter(({ isIntact }) => isIntact);
+    const reached = this.#claims.flatMap(({ leaf }) => leaf ?? []);
+    const leaves = [...reached, ...this.#others].filter(({ first }) => first !== undefined);
+    const intact = leaves.filter(({ isIntact }) => isIntact);
     const nodes = intact.reduce((sum, leaf) => sum + leaf.nodes, 0);
-    const leaves = [...live, ...this.#others].filter(({ first }) => first !== undefined);
     return {
       claims: this.#claims,
       leaves: leaves.sort((a, b) => compareKeys(a.first ?? NO_KEY, b.first ?? NO_KEY) || a.pgno - b.pgno),
@@ -129,7 +130,8 @@ class Surveyor {
 
   *#walk(): Steps<void> {
     const path: Frame[] = [];
-    const { pgnoFdp } = this.#tree;
+    this.#pgnoRoot = this.#findRoot();
+    const pgnoFdp = this.#pgnoRoot;
     const root = this.#source.read(pgnoFdp);
     yield;
     if (this.#isMember(root) && !root.page.isLeaf) {
@@ -167,6 +169,20 @@ class Surveyor {
     }
   }
 
+  /** The root that the catalog names; where that is none of this tree, another page that says that it is. */
+  #findRoot(): number {
+    const { pgnoFdp, objid } = this.#tree;
+    const named = this.#source.read(pgnoFdp);
+    if (named.worth === 'damaged' || (named.worth !== 'lost' && named.page.objid === objid)) return pgnoFdp;
+    let newest: Page | undefined;
+    for (const pgno of this.#source.pagesOf(objid)) {
+      const found = this.#source.read(pgno);
+      if (!found.page.isRoot || this.#source.available[pgno] === 1 || !this.#isMember(found)) continue;
+      if (newest === undefined || found.page.dbtime > newest.dbtime) newest = found.page;
+    }
+    return newest?.pgno ?? pgnoFdp;
+  }
+
   /** Follows a pointer. Returns the frame of an internal page. */
   #enter(
     pgno: number,
@@ -193,7 +209,7 @@ class Surveyor {
       this.#addLeaf(found, nodes, lower, dbtime, false);
       return undefined;
     }
-    if ((page.flags & UNUSABLE) !== 0 || (page.isRoot && pgno !== this.#tree.pgnoFdp)) {
+    if ((page.flags & UNUSABLE) !== 0 || (page.isRoot && pgno !== this.#pgnoRoot)) {
       return gap(true, `page ${pgno} is not part of a tree`);
     }
     if (page.isLeaf) {
