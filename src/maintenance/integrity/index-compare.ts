@@ -39,7 +39,8 @@ export function planComparison(layout: RecordLayout, index: IndexDefinition): In
   });
   if (isComputed) return { kind: 'none', reason: 'its columns are computed by a callback, or encrypted' };
   if (!builder.needsSortKeys) return { kind: 'exact', builder };
-  if (isOutOfDate(index)) return { kind: 'none', reason: 'it is marked as out of date, for Windows to make it anew' };
+  if (isOutOfDate(index))
+    return { kind: 'none', reason: 'it is marked as out of date, for Windows to make it anew' };
   const isMultiple = index.tupleLimits !== undefined || (index.flags & INDEX_FLAG.multiValued) !== 0;
   const cutsSegments = index.varSegMac !== undefined && index.varSegMac < (index.keyMost ?? KEY_MOST_DEFAULT);
   if (isMultiple || cutsSegments) {

@@ -140,5 +140,7 @@ function localeKey({ flags, localeName, sortId, sortVersion }: IndexDefinition):
   if ((flags & INDEX_FLAG.localizedText) === 0) return undefined;
   if (localeName === undefined || sortId?.length !== 16 || sortVersion?.length !== 8) return undefined;
   const version = new DataView(sortVersion.buffer, sortVersion.byteOffset, 8).getBigUint64(0, true);
+  // Marked as out of date: the next attach makes it anew, and counts it then.
+  if (version === 0n) return undefined;
   return `LocaleName=${localeName},SortID=${formatGuid(sortId, 0)},Ver=${version.toString(16)}`;
 }

@@ -17,6 +17,7 @@ export interface Diagnosis {
   readonly damaged: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
+const LOCALES_TABLE_NAME = 'MSysLocales';
 /** Errors that the header alone can mend. */
 const MENDED_IN_HEADER: readonly IntegrityCode[] = ['PAGE_DBTIME'];
 /** Warnings that mean that something must be made anew (chapter 7.6.2, rows 38, 41 and 13). */
@@ -32,9 +33,11 @@ export function diagnose(
   { headerSource, fileBytes, wholeBytes }: RepairSource,
   { keepsOrphans }: DiagnosisOptions,
 ): Diagnosis {
-  const isToMend = ({ code, severity }: IntegrityFinding): boolean => {
+  const isToMend = ({ code, severity, table }: IntegrityFinding): boolean => {
     if (severity === 'error') return !MENDED_IN_HEADER.includes(code);
     if (code === 'LV_ORPHAN' && keepsOrphans) return false;
+    // Counts of sort orders mend themselves when Windows attaches the database.
+    if (code === 'CAT_DIFFERENT' && table === LOCALES_TABLE_NAME) return false;
     return severity === 'warning' && WARNINGS_TO_MEND.includes(code);
   };
   const toMend = report.findings.filter(isToMend);

@@ -3,14 +3,20 @@ import type { TreeRegion } from '../../engine/bulk/tree-region.js';
 import { createLongValueReader } from '../../engine/long-value-reader.js';
 import { EseError } from '../../format/ese-error.js';
 import { createKeyBuilder, type KeyBuilder } from '../../format/key.js';
-import { createRecordValues, locateColumns, type RecordLayout } from '../../format/record.js';
+import {
+  createRecordValues,
+  locateColumns,
+  type RecordLayout,
+  type RecordValues,
+} from '../../format/record.js';
 import type { IndexDefinition, TableDefinition } from '../../format/table-definition.js';
 import type { ReadLongValue } from '../../format/value-reader.js';
 import { liveNodes, type Steps } from '../defrag/copy-trees.js';
 import type { NewTree } from '../defrag/new-catalog.js';
 import { hexOf } from '../integrity/finding.js';
 import { planComparison } from '../integrity/index-compare.js';
-import { markAsSortKey } from '../integrity/key-mask.js';
+import { createKeyBuffer } from '../integrity/key-buffer.js';
+import { type KeyMasker, markAsSortKey } from '../integrity/key-mask.js';
 import type { Finding } from '../report-values.js';
 import { openIndex, type TableRebuild, type TargetReader } from './rebuild-context.js';
 import type { RepairedIndex } from './repair-report.js';
@@ -45,8 +51,15 @@ const SORT_BYTES = 48 * 1024 * 1024;
 /** How an index comes about. */
 type Plan =
   | { readonly kind: 'compute'; readonly builder: KeyBuilder }
-  /** `counter` tells whether a record must be in the index; undefined = nobody knows. */
-  | { readonly kind: 'keep'; readonly counter: KeyBuilder | undefined }
+  /**
+   * `counter` tells whether a record must be in the index; undefined = nobody knows. With `masker` it also gives the
+   * keys, as far as they can be told.
+   */
+  | {
+      readonly kind: 'keep';
+      readonly counter: KeyBuilder | undefined;
+      readonly masker?: KeyMasker;
+    }
   | { readonly kind: 'delete'; readonly reason: string };
 
 export function* rebuildIndexes(context: TableRebuild, job: IndexJob): Steps<IndexOutcome> {
@@ -59,7 +72,7 @@ export function* rebuildIndexes(context: TableRebuild, job: IndexJob): Steps<Ind
     const plan = planIndex(job, index);
     if (plan.kind === 'compute') computed.push({ index, builder: plan.builder });
     else if (plan.kind === 'keep') {
-      const kept = yield* keepIndex(context, job, target, index, plan.counter);
+      const kept = yield* keepIndex(context, job, target, index, plan);
       indexes.push(kept.index);
       findings.push(...kept.findings);
       isLossy ||= kept.index.action === 'marked';
@@ -82,7 +95,10 @@ function planIndex({ layout, isDamaged }: IndexJob, index: IndexDefinition): Pla
   try {
     const comparison = planComparison(layout, index);
     if (comparison.kind === 'exact') return { kind: 'compute', builder: comparison.builder };
-    if (comparison.kind === 'masked') return { kind: 'keep', counter: comparison.builder };
+    if (comparison.kind === 'masked') {
+      return { kind: 'keep', counter: comparison.builder, masker: comparison.masker };
+    }
+    if (comparison.kind === 'bookmarks') return { kind: 'keep', counter: comparison.builder };
     const builder = createKeyBuilder(layout, index, markAsSortKey);
     if (!builder.needsSortKeys && !isDamaged(index.objid)) return { kind: 'keep', counter: undefined };
     if (builder.needsSortKeys) return { kind: 'keep', counter: undefined };
@@ -257,7 +273,7 @@ function* keepIndex(
   job: IndexJob,
   target: TargetReader,
   index: IndexDefinition,
-  counter: KeyBuilder | undefined,
+  { counter, masker }: Extract<Plan, { kind: 'keep' }>,
 ): Steps<{ index: RepairedIndex; findings: Finding[] }> {
   const { layout, region, table } = job;
   const { fs, salvage, options } = context;
@@ -284,31 +300,26 @@ function* keepIndex(
     const readLongValue = longValuesOf(job, target);
     const entries = byBookmark.sorted();
     let entry = entries.next();
+    const fits = createFitTest(counter, masker, readLongValue);
     let missing = 0;
     yield* liveNodes(target.copy.scan, { pgnoFdp: region.pgnoRoot, objid: table.objid }, (page, node) => {
       const length = page.copyKey(node, bookmark);
       const own = bookmark.subarray(0, length);
+      locateColumns(layout, page.bytes, node.dataOffset, node.dataOffset + node.dataLength, values);
+      const isDue = fits.begin(values);
       let found = 0;
       while (entry.done !== true) {
         const { bytes, keyStart, keyLength, dataLength } = entry.value;
         const order = Buffer.compare(bytes.subarray(keyStart, keyStart + keyLength), own);
         if (order > 0) break;
-        if (order === 0) {
-          byKey.add(
-            bytes.subarray(keyStart + keyLength, keyStart + keyLength + dataLength),
-            dataLength,
-            own,
-            0,
-            length,
-          );
+        const key = bytes.subarray(keyStart + keyLength, keyStart + keyLength + dataLength);
+        if (order === 0 && fits.isOne(key)) {
+          byKey.add(key, dataLength, own, 0, length);
           found++;
         }
         entry = entries.next();
       }
-      if (found > 0) return;
-      if (counter === undefined) return;
-      locateColumns(layout, page.bytes, node.dataOffset, node.dataOffset + node.dataLength, values);
-      if (mustBeThere(counter, values, readLongValue)) missing++;
+      if (found === 0 && isDue) missing++;
     });
     const isUnknown = counter === undefined && (counts.lost.length > 0 || counts.dropped.length > 0);
     if (missing > 0 || isUnknown) {
@@ -326,15 +337,42 @@ function* keepIndex(
   }
 }
 
-function mustBeThere(
-  counter: KeyBuilder,
-  values: ReturnType<typeof createRecordValues>,
+/** Tells which entries a record can have. */
+interface FitTest {
+  /** Begins with a record; returns whether it must have an entry, as far as anybody knows. */
+  begin(values: RecordValues): boolean;
+  /** Whether an entry with this key can be one of it. */
+  isOne(key: Uint8Array): boolean;
+}
+
+function createFitTest(
+  counter: KeyBuilder | undefined,
+  masker: KeyMasker | undefined,
   readLongValue: ReadLongValue,
-): boolean {
-  try {
-    return counter.build(values, readLongValue, () => {}) > 0;
-  } catch (error) {
-    if (!(error instanceof EseError)) throw error;
-    return false;
-  }
+): FitTest {
+  const masked = createKeyBuffer();
+  let own: Uint8Array[] = [];
+  let isKnown = false;
+  return {
+    begin(values) {
+      own = [];
+      isKnown = counter !== undefined;
+      if (counter === undefined) return false;
+      try {
+        return counter.build(values, readLongValue, (key, length) => own.push(key.slice(0, length))) > 0;
+      } catch (error) {
+        if (!(error instanceof EseError)) throw error;
+        isKnown = false;
+        return false;
+      }
+    },
+    isOne(key) {
+      if (!isKnown) return true;
+      if (masker === undefined) return own.length > 0;
+      // A key that was cut shows its first columns only.
+      if (!masker.mask(key, key.length, masked)) return own.length > 0;
+      const text = masked.bytes.subarray(0, masked.length);
+      return own.some((candidate) => Buffer.compare(candidate, text) === 0);
+    },
+  };
 }
