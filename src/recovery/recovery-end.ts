@@ -84,7 +84,10 @@ export function finish(recovery: Recovery): void {
     const undo = undoTransactions(redo, log);
     recovery.undone = undo.transactions;
     recovery.operationsUndone = undo.operations;
-    for (const database of redo.databases.attached()) database.flush();
+    for (const database of redo.databases.attached()) {
+      database.checkSize();
+      database.flush();
+    }
     const lgposMark = log.append('ShutDownMark', {});
     writer.makeDurable();
     for (const database of redo.databases.attached()) redo.databases.release(database, lgposMark);

@@ -1,7 +1,9 @@
 import { type BufferPool, createBufferPool, type FrameMemory } from '../engine/buffer-pool.js';
 import type { HeaderFile } from '../engine/header-file.js';
+import { readTreeSpace } from '../engine/space-reader.js';
+import { OBJID_DATABASE, PGNO_DATABASE } from '../format/catalog-row.js';
 import { DATABASE_STATE, type DatabaseHeader, type HeaderChanges } from '../format/database-header.js';
-import { compareLgpos, type Lgpos } from '../format/ese-error.js';
+import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { LGPOS_NONE } from '../format/lgpos.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
 import type { Signature } from '../format/signature.js';
@@ -268,9 +270,23 @@ export class AttachedDatabase {
   detach(lgpos: Lgpos): void {
     const error = this.redoMap.error();
     if (error !== undefined) throw error.at({ file: this.path });
+    this.checkSize();
     this.flush();
     this.markClean(lgpos);
     if (this.pool !== undefined) this.headerFile.write();
+  }
+
+  /** The file must hold all that the database owns (chapter 5.3.5): of one that was cut off, the logs give a part. */
+  checkSize(): void {
+    const { pool } = this;
+    if (pool === undefined) return;
+    const pgnoLast = lastOwnedPage(pool);
+    if (pgnoLast <= pool.lastPgno) return;
+    throw new EseError(
+      'JET_errFileIOBeyondEOF',
+      `the database owns pages up to ${pgnoLast}, the file ends with page ${pool.lastPgno}: it was cut off`,
+      { file: this.path, pgno: pool.lastPgno + 1 },
+    );
   }
 
   /** Closes the file; nothing is written. */
@@ -287,3 +303,14 @@ export class AttachedDatabase {
 const UPDATE_LAST_RESIZE = 110;
 const UPDATE_TIME_MAX_REQUIRED = 150;
 const UPDATE_PRE_REDO = 160;
+
+/** Last page that a database owns; 0 where its space cannot be read, which is for the integrity check to tell. */
+function lastOwnedPage(pool: BufferPool): number {
+  try {
+    const { owned } = readTreeSpace(pool, { pgnoFdp: PGNO_DATABASE, objid: OBJID_DATABASE });
+    return owned.reduce((most, { last }) => Math.max(most, last), 0);
+  } catch (error) {
+    if (error instanceof EseError) return 0;
+    throw error;
+  }
+}
