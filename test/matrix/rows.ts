@@ -339,7 +339,7 @@ export const MATRIX: readonly MatrixRow[] = [
     what: 'a row twice',
     inject: { fault: 'duplicate-key' },
     k: {},
-    g: { error: CORRUPT, codes: ['E NODE_DUP'], also: ['E IDX_MISSING', 'E LV_REF_LOW'] },
+    g: { error: CORRUPT, codes: ['E NODE_DUP'], also: ['E IDX_DUP', 'E IDX_MISSING', 'E LV_REF_LOW'] },
     p: {},
   },
   {
@@ -481,7 +481,8 @@ export const MATRIX: readonly MatrixRow[] = [
     what: 'a long value that is said to be too long',
     inject: { fault: 'lv-size' },
     k: {},
-    g: { error: CORRUPT, codes: ['E LV_LENGTH'] },
+    // A chunk that is too short for its place can only be a compressed one, if it is any.
+    g: { error: CORRUPT, codes: [], also: ['E LV_DECOMPRESS', 'E LV_LENGTH'] },
     p: { loses: 'values', most: 1 },
   },
   {

@@ -34,7 +34,7 @@ import type { Finding } from '../report-values.js';
 import { createRowMaker } from './new-rows.js';
 import { classOf, flagsOf, PAGE_CLASS } from './page-scan.js';
 import { createRecordJudge } from './salvage-judge.js';
-import type { SalvageCounts } from './salvage-node.js';
+import { type SalvageCounts, TRUST } from './salvage-node.js';
 import type { SalvageSource } from './salvage-source.js';
 import { salvageNodes } from './salvage-tree.js';
 
@@ -43,13 +43,15 @@ interface StoredRow {
   readonly record: Uint8Array;
   readonly pgno: number;
   readonly line: number;
+  /** A checksum speaks for it. */
+  readonly isProven: boolean;
 }
 
 /** One copy of the catalog, as far as it could be read. */
 interface CatalogCopy {
   /** In the order of keys, by key as text of one byte a character. */
   readonly rows: ReadonlyMap<string, StoredRow>;
-  /** Nothing of it is lost. */
+  /** Nothing of it is lost, and nothing doubtful. */
   readonly isWhole: boolean;
   readonly counts: SalvageCounts;
 }
@@ -118,11 +120,13 @@ function* readCopy(source: SalvageSource, root: TreeRoot): Steps<CatalogCopy> {
   const rows = new Map<string, StoredRow>();
   const tree = { ...root, kind: 'table', isUnique: true, judge } as const;
   const counts = yield* salvageNodes(source, tree, (node) => {
-    const { key, keyLength, bytes, dataOffset, dataLength, pgno, line } = node;
+    const { key, keyLength, bytes, dataOffset, dataLength, pgno, line, trust } = node;
     const text = Buffer.from(key.buffer, key.byteOffset, keyLength).toString('latin1');
-    rows.set(text, { record: bytes.slice(dataOffset, dataOffset + dataLength), pgno, line });
+    const record = bytes.slice(dataOffset, dataOffset + dataLength);
+    rows.set(text, { record, pgno, line, isProven: trust !== TRUST.unverified });
   });
-  return { rows, isWhole: counts.lost.length === 0 && counts.dropped.length === 0, counts };
+  const { lost, dropped, unverified } = counts;
+  return { rows, isWhole: lost.length === 0 && dropped.length === 0 && unverified === 0, counts };
 }
 
 type RowDecoder = ReturnType<typeof createCatalogRowDecoder>;
@@ -150,8 +154,8 @@ function chooseCopy(primary: CatalogCopy, shadow: CatalogCopy): SalvagedCatalog[
 }
 
 /**
- * What both copies have left, in the order of keys. Of two images of a row that make sense the newer one counts, of
- * equally old ones that of the primary.
+ * What both copies have left, in the order of keys. Of two images of a row that make sense the one counts that a
+ * checksum speaks for, of two such ones the newer, of equally old ones that of the primary.
  */
 function unionOf(
   source: SalvageSource,
@@ -164,9 +168,9 @@ function unionOf(
   const rows = new Map(primary.rows);
   for (const [key, row] of shadow.rows) {
     const known = rows.get(key);
-    if (known === undefined || !makesSense(known) || (dbtimeOf(row) > dbtimeOf(known) && makesSense(row))) {
-      rows.set(key, row);
-    }
+    const isBetter = (other: StoredRow): boolean =>
+      row.isProven === other.isProven ? dbtimeOf(row) > dbtimeOf(other) : row.isProven;
+    if (known === undefined || !makesSense(known) || (isBetter(known) && makesSense(row))) rows.set(key, row);
   }
   return [...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }
