@@ -95,6 +95,7 @@ function resultOf(
     stoppedBeforeUndo: recovery?.stopError !== undefined,
     stopError: recovery?.stopError,
     records: redo?.records ?? 0,
+    threads: redo?.threads ?? 1,
     pagesChanged: redo?.databases.pagesChanged ?? 0,
     transactions: { committed: redo?.committed ?? 0, undone: recovery?.undone ?? 0 },
     operationsUndone: recovery?.operationsUndone ?? 0,

@@ -176,8 +176,9 @@ function requiredGeneration(database: AttachedDatabase): number {
 const LOG_BYTES_FOR_THREADS = 24 * 1024 * 1024;
 
 /** Threads for a log of so many bytes. Workers are not started where they cannot pay. */
-function threadsFor(logBytes: number, workers = defaultWorkers()): number {
-  return logBytes < LOG_BYTES_FOR_THREADS ? 1 : Math.min(workers, THREADS_MAX);
+function threadsFor(logBytes: number, options: RecoveryOptions): number {
+  const { workers = defaultWorkers(), awaitsWorkers } = options;
+  return awaitsWorkers === true || logBytes >= LOG_BYTES_FOR_THREADS ? Math.min(workers, THREADS_MAX) : 1;
 }
 
 /** Redoes all logs of the range; in a rehearsal only what concerns logs and headers. */
@@ -191,7 +192,7 @@ export async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<v
     signLog: stream.header.signLog,
     rehearsal,
     pageSize: logPageSize(stream.header),
-    workers: rehearsal ? 1 : threadsFor(total, options.workers),
+    workers: rehearsal ? 1 : threadsFor(total, options),
     cacheBytes: options.cacheBytes,
     until: options.until,
     signal: options.signal,
@@ -200,6 +201,7 @@ export async function redoAll(recovery: Recovery, rehearsal: boolean): Promise<v
   recovery.redo = redo;
   logs.length = 0;
   try {
+    if (options.awaitsWorkers === true) await redo.awaitThreads();
     await redoSteps(recovery, redo, rehearsal);
   } finally {
     redo.endReplay();

@@ -51,6 +51,8 @@ export interface RecoveryOptions {
   readonly cacheBytes?: number | undefined;
   /** Threads that replay the logs, the calling one included. Default: the processors, for a long enough log. */
   readonly workers?: number | undefined;
+  /** Whether to start these threads whatever the length of the logs, and to begin when they are up: for tests. */
+  readonly awaitsWorkers?: boolean | undefined;
   /** Bytes of log that were redone, of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onEvent?: ((event: RecoveryEvent) => void) | undefined;
@@ -94,6 +96,8 @@ export interface RecoveryResult {
   /** The error with which a stop before undo ends, as it was asked for. */
   readonly stopError: JetErrorName | undefined;
   readonly records: number;
+  /** Threads that changed pages. */
+  readonly threads: number;
   readonly pagesChanged: number;
   readonly transactions: { readonly committed: number; readonly undone: number };
   /** Changes of nodes that were taken back. */

@@ -172,6 +172,16 @@ export class Redo {
     this.#replay.startWorkers();
   }
 
+  /** Threads that changed pages so far. */
+  get threads(): number {
+    return this.#replay?.threadsUsed ?? 1;
+  }
+
+  /** Waits until the other threads are up. */
+  async awaitThreads(): Promise<void> {
+    while (this.#replay?.isStarting === true) await nextTurn();
+  }
+
   /** Ends the other threads. To be called once, when no log is to come. */
   endReplay(): void {
     this.#replay?.close();

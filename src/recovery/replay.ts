@@ -94,6 +94,15 @@ export class Replay {
     }
   }
 
+  /** Threads that got items so far. */
+  threadsUsed = 1;
+
+  /** Whether threads that were asked for are not up yet. */
+  get isStarting(): boolean {
+    this.#admit();
+    return this.#starting.length > 0;
+  }
+
   /** Ends the other threads; nothing may be queued any more. */
   close(): void {
     const { words } = this.#memory;
@@ -183,6 +192,10 @@ export class Replay {
     const own = this.#threads[0] as Thread;
     let isDone = this.#executor.failure === undefined && this.#executor.run(own.queued, true);
     if (!isDone) Atomics.store(words, CONTROL.state, STATE.stopped);
+    this.threadsUsed = Math.max(
+      this.threadsUsed,
+      this.#threads.filter(({ published }) => published !== 0).length,
+    );
     let late = 0;
     for (const { control, queued } of this.#threads.slice(1)) {
       const done = control + CONTROL.done;

@@ -147,6 +147,7 @@ function recoveryOptions(context: ModeContext, baseName: string): RecoveryOption
     mayBegin: hasSwitch(command, 'e'),
     logDigits: logDigits(command),
     pageSize: forcedPageSize(command),
+    workers: context.workers,
     signal: context.signal,
     onEvent: hasSwitch(command, 'v') ? (event) => context.say(eventLine(event)) : undefined,
   };
