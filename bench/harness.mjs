@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,6 +13,7 @@ import { join } from 'node:path';
  * @property {string} name
  * @property {() => unknown} run one round; may return a promise
  * @property {() => unknown} [prepare] what each round needs first; its time does not count
+ * @property {() => number} [cpu] milliseconds of processors that a round took in programs which outlive it
  * @property {number} [bytes] bytes that one round works on, if they differ from those of the comparison
  */
 
@@ -83,20 +84,45 @@ export async function compareItems(title, item, items, contenders, rounds = ROUN
  * @param {Contender[]} contenders
  * @param {number} rounds
  */
-async function measure(contenders, rounds) {
+export async function measure(contenders, rounds) {
   const times = contenders.map(() => /** @type {{ ms: number, cpu: number }[]} */ ([]));
   for (let round = 0; round <= rounds; round += 1) {
-    for (const [i, { run, prepare }] of contenders.entries()) {
+    for (const [i, { run, prepare, cpu }] of contenders.entries()) {
       await prepare?.();
-      const cpuBegun = process.cpuUsage();
+      const cpuBegun = processorMs();
       const begun = performance.now();
       await run();
       const ms = performance.now() - begun;
-      const { user, system } = process.cpuUsage(cpuBegun);
-      if (round > 0) times[i]?.push({ ms, cpu: (user + system) / 1000 });
+      const cpuMs = processorMs() - cpuBegun + (cpu?.() ?? 0);
+      if (round > 0) times[i]?.push({ ms, cpu: cpuMs });
     }
   }
   return times;
+}
+
+/** Milliseconds of processors that this process and the programs that it has waited for have taken. */
+function processorMs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000 + (existsSync('/proc/self/stat') ? statMs('self').children : 0);
+}
+
+/** Length of a tick in /proc, in milliseconds. */
+const TICK_MS = 10;
+
+/**
+ * Time of processors of a process and of its children that have ended, in milliseconds, and its parent.
+ *
+ * @param {string} pid
+ */
+export function statMs(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The second field is a name in parentheses, which may hold anything.
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const [parent, utime = 0, stime = 0, cutime = 0, cstime = 0] = [fields[1], ...fields.slice(11, 15)];
+  return { parent, own: (utime + stime) * TICK_MS, children: (cutime + cstime) * TICK_MS };
 }
 
 /**

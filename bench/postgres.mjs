@@ -1,6 +1,6 @@
-import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { outputOf, runProgram } from './harness.mjs';
+import { outputOf, runProgram, statMs } from './harness.mjs';
 
 /** A PostgreSQL server of one's own, as a peer. */
 
@@ -45,6 +45,21 @@ export function createCluster(bin, data, settings) {
     start: () => {
       runProgram(...asServer('pg_ctl', ['-D', data, '-w', '-o', options, '-l', join(data, 'log'), 'start']));
       isRunning = true;
+    },
+    /** Milliseconds of processors that the running server and its processes have taken. */
+    cpu: () => {
+      const server = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0] ?? '';
+      const { own, children } = statMs(server);
+      let ms = own + children;
+      for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+        try {
+          const { parent, own: ofChild } = statMs(pid);
+          if (parent === Number(server)) ms += ofChild;
+        } catch {
+          // It ended meanwhile.
+        }
+      }
+      return ms;
     },
     /** @param {'fast' | 'immediate'} mode */
     stop: (mode = 'fast') => {

@@ -8,14 +8,16 @@ import { openDatabase } from '../dist/index.js';
 import { realEnvironment } from '../dist/io/environment.js';
 import { seededRandom } from '../dist/io/seeded-random.js';
 import { recover } from '../dist/recovery/recover.js';
-import { compare, outputOf, runProgram, withDataFolder } from './harness.mjs';
+import { warmPool } from '../dist/workers/pool.js';
+import { measure, outputOf, runProgram, withDataFolder } from './harness.mjs';
 import { createCluster, findPostgres } from './postgres.mjs';
 
 /**
  * Recovery of a database that was filled and never written: rows of about 150 bytes with a primary and two other
  * indexes, 100 in a transaction. Whole processes: `eseutil /r` against the start of a PostgreSQL server, from the crash
  * to a clean database (its pg_ctl looks every 100 ms whether it is done). Both write what they changed, synced, and keep
- * 128 MiB of pages. PostgreSQL logs the same rows in other records: the second line of figures says how many.
+ * 128 MiB of pages. PostgreSQL logs the same rows in other records: each rate is that of the contender's own records and
+ * bytes. Time of processors is printed beside time, since a busy machine changes it less.
  */
 
 const ROWS = Number(process.env.ESEKIT_BENCH_ROWS ?? 200_000);
@@ -108,6 +110,9 @@ function crashPostgres(bin, folder) {
   outputOf('cp', ['-a', data, crashed]);
   return {
     name: 'PostgreSQL, start of the server',
+    records: Number(records),
+    logBytes: Number(bytes),
+    cpu: cluster.cpu,
     prepare: () => {
       cluster.stop('immediate');
       rmSync(data, { recursive: true });
@@ -133,29 +138,44 @@ await withDataFolder(DISK_BYTES, async (folder) => {
     cpSync(crashed, logs, { recursive: true });
     mkdirSync(out);
   };
-  const inProcess = () =>
-    recover(realEnvironment(), { baseName: 'E00', logPath: logs, systemPath: logs, databasePath: out });
+  const inProcess = (/** @type {number} */ workers) =>
+    recover(realEnvironment(), {
+      baseName: 'E00',
+      logPath: logs,
+      systemPath: logs,
+      databasePath: out,
+      workers,
+    });
   prepare();
-  const { records, logs: replayed } = await inProcess();
+  await warmPool(1);
+  const { records, logs: replayed } = await inProcess(2);
   const logBytes = Number(outputOf('du', ['-sb', crashed]).split('\t')[0]);
   console.log(`esekit: ${records} records, ${Math.round(logBytes / MIB)} MiB in ${replayed.length} logs`);
   const bin = findPostgres();
   const peer = bin === undefined ? undefined : crashPostgres(bin, folder);
   try {
-    await compare(
-      `Recovery of ${ROWS} rows`,
-      0,
-      [
-        ...(peer === undefined ? [] : [peer]),
-        {
-          name: 'eseutil /r, whole process',
-          prepare,
-          run: () => runProgram(process.execPath, [eseutil, '/r', 'E00', '/l', logs, '/s', logs, '/d', out]),
-        },
-        { name: 'recover() in process', prepare, run: inProcess },
-      ],
-      ROUNDS,
-    );
+    const wholeProcess = (/** @type {string} */ workers) => () =>
+      runProgram(process.execPath, [
+        eseutil,
+        '/r',
+        'E00',
+        '/l',
+        logs,
+        '/s',
+        logs,
+        '/d',
+        out,
+        '--workers',
+        workers,
+      ]);
+    const own = { records, logBytes, prepare };
+    await compareReplay([
+      ...(peer === undefined ? [] : [peer]),
+      { name: 'eseutil /r, whole process', ...own, run: wholeProcess('1') },
+      { name: 'eseutil /r, two threads', ...own, run: wholeProcess('2') },
+      { name: 'recover() in process', ...own, run: () => inProcess(1) },
+      { name: 'recover() in process, two threads', ...own, run: () => inProcess(2) },
+    ]);
     peer?.check();
   } finally {
     peer?.stop();
@@ -166,3 +186,33 @@ await withDataFolder(DISK_BYTES, async (folder) => {
   database.close();
   if (rows !== ROWS) throw new Error(`esekit recovered ${rows} rows of ${ROWS}`);
 });
+
+/**
+ * Prints records and bytes of log a second, and the ratios to the first contender of records by time and by time of
+ * processors.
+ *
+ * @param {(import('./harness.mjs').Contender & { records: number, logBytes: number })[]} contenders
+ */
+async function compareReplay(contenders) {
+  const times = await measure(contenders, ROUNDS);
+  console.log(`\nRecovery of ${ROWS} rows (${ROUNDS} rounds)`);
+  console.log('     ratio  ratio CPU  K records/s   MB/s  median ms  CPU ms  (fastest .. slowest ms)');
+  const first = { rate: 0, perCpu: 0 };
+  for (const [i, { name, records, logBytes }] of contenders.entries()) {
+    const sorted = (times[i] ?? []).map(({ ms }) => ms).sort((a, b) => a - b);
+    const processors = (times[i] ?? []).map(({ cpu }) => cpu).sort((a, b) => a - b);
+    const ms = sorted[sorted.length >> 1] ?? 0;
+    const cpu = processors[processors.length >> 1] ?? 0;
+    const [rate, perCpu] = [records / ms, records / cpu];
+    if (i === 0) Object.assign(first, { rate, perCpu });
+    const cells = [
+      `${(rate / first.rate).toFixed(2)} x`.padStart(10),
+      `${(perCpu / first.perCpu).toFixed(2)} x`.padStart(11),
+      rate.toFixed(0).padStart(13),
+      (logBytes / ms / 1000).toFixed(0).padStart(7),
+      ms.toFixed(0).padStart(11),
+      cpu.toFixed(0).padStart(8),
+    ];
+    console.log(`${cells.join('')}  (${sorted[0]?.toFixed(0)} .. ${sorted.at(-1)?.toFixed(0)})  ${name}`);
+  }
+}
