@@ -45,6 +45,7 @@ export const LONG_OPTIONS: readonly LongOptionSpec[] = [
   { name: 'force-header', takes: 'nothing', modes: ['p'] },
   { name: 'lv', takes: 'value', value: /^(?:null|zero|truncate|drop-record)$/, modes: ['p'] },
   { name: 'unique', takes: 'value', value: /^(?:demote|drop-older|fail)$/, modes: ['p'] },
+  { name: 'schema-from', takes: 'value', modes: ['p'] },
   { name: 'keep-orphans', takes: 'nothing', modes: ['p'] },
   { name: 'strict', takes: 'nothing', modes: ['p'] },
 ];

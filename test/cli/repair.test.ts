@@ -86,6 +86,14 @@ describe('eseutil /p asks before it repairs', () => {
     expect(readFileSync(path).equals(Buffer.from(sample()))).toBe(true);
   });
 
+  test('with /d it only checks', async () => {
+    const path = place(damaged());
+    const run = await eseutil([...args(path), '-o', '-d']);
+    expect(run.exit).toBe(2);
+    expect(run.stdout).toContain('error -1206 (JET_errDatabaseCorrupted');
+    expect(readFileSync(path).equals(Buffer.from(damaged()))).toBe(true);
+  });
+
   test('with /g the question comes after the check, and /o does not answer it', async () => {
     const path = place(damaged());
     const declined = await eseutil([...args(path), '-g', '-o'], {
@@ -93,7 +101,7 @@ describe('eseutil /p asks before it repairs', () => {
       stdoutIsTerminal: true,
       answers: ['x'],
     });
-    expect(declined.exit).toBe(5);
+    expect(declined.exit).toBe(2);
     const check = declined.stdout.indexOf('CORRUPTED');
     expect(check).toBeGreaterThan(0);
     expect(declined.stdout.indexOf('proceed')).toBeGreaterThan(check);

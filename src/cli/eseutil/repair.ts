@@ -168,7 +168,6 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
   const output = target('out');
   const phases = new Phases(context);
   const started = host.now();
-  let refusal: ModeOutcome | undefined;
   let check: IntegrityResult | undefined;
   try {
     const result = await repair(host.environment, file, {
@@ -183,6 +182,7 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
       longValues: choice(long.get('lv'), ['null', 'zero', 'truncate', 'drop-record']),
       unique: choice(long.get('unique'), ['demote', 'drop-older', 'fail']),
       keepOrphans: long.has('keep-orphans'),
+      schemaFrom: long.has('schema-from') ? meantPath(host, long.get('schema-from') ?? '') : undefined,
       strict: long.has('strict'),
       skipSpaceCheck: long.has('no-space-check'),
       findingsMax: context.jsonLimit,
@@ -193,17 +193,18 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
       onProgress: phases.update,
       confirm: (found) => {
         check = found;
-        if (!hasSwitch(command, 'g')) return true;
+        const isCheckOnly = hasSwitch(command, 'd');
+        if (!hasSwitch(command, 'g') && !isCheckOnly) return true;
         phases.end(found.error === undefined);
-        context.say('Integrity check completed.  Database is CORRUPTED!');
+        sayVerdict(context, found);
+        if (isCheckOnly) return false;
         if (long.has('yes')) return true;
         for (const line of WARNING) context.say(line);
-        refusal = askToGoOn(context);
-        return refusal === undefined;
+        return askOkCancel(context, QUESTION) === true;
       },
     });
     phases.end(result.report.action !== 'declined');
-    return await conclude(context, result, refusal, host.now() - started);
+    return await conclude(context, result, file, host.now() - started);
   } catch (error) {
     phases.end(false);
     if (context.signal.aborted) {
@@ -213,6 +214,17 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
       await writeReport(context, check, [], host.now() - started);
     throw error;
   }
+}
+
+function sayVerdict({ say }: ModeContext, { report }: IntegrityResult): void {
+  if (report.corrupt) say('Integrity check completed.  Database is CORRUPTED!');
+  else
+    say(
+      report.dirty
+        ? 'Integrity check successful, but the database is not up-to-date.'
+        : 'Integrity check successful.',
+    );
+  say();
 }
 
 function choice<T extends string>(value: string | null | undefined, choices: readonly T[]): T | undefined {
@@ -231,7 +243,7 @@ function undoPath(host: CliHost, file: string): string {
 async function conclude(
   context: ModeContext,
   result: RepairResult,
-  refusal: ModeOutcome | undefined,
+  file: string,
   elapsedMs: number,
 ): Promise<ModeOutcome> {
   const { command, say } = context;
@@ -241,7 +253,10 @@ async function conclude(
   if (hasSwitch(command, 'n')) writeStatistics(context, check, '.REPAIR.TXT');
   const { findings, ...rest } = report;
   const json = { ...rest, report: path, findings };
-  if (report.action === 'declined') return { ...(refusal ?? {}), result: json };
+  if (report.action === 'declined') {
+    // It ends as the check alone.
+    return { result: json, ...(check.error === undefined ? {} : { error: check.error.at({ file }) }) };
+  }
   sayOutcome(context, result);
   for (const line of NOTE) say(line);
   if (report.action === 'none') return { result: json };
@@ -284,7 +299,14 @@ function sayOutcome({ say, complain }: ModeContext, { report, catalogFrom }: Rep
 /** The lines of the report behind those of the check (chapter 12.6.3). */
 function endingOf({ command }: ModeContext, { report, check, signatures }: RepairResult): string[] {
   if (report.action === 'none') return ['', 'Integrity check successful.'];
-  if (report.action === 'declined') return ['', 'Integrity check completed.  Database is CORRUPTED!'];
+  if (report.action === 'declined') {
+    return [
+      '',
+      check.report.corrupt
+        ? 'Integrity check completed.  Database is CORRUPTED!'
+        : 'Integrity check successful.',
+    ];
+  }
   const lastPgno = Math.max(0, Math.floor(check.fileBytes / report.pageSize) - 2);
   const changed = signatures.map((signature) => [
     `changing signature of ${command.positional ?? ''}`,

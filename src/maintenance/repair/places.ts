@@ -35,7 +35,8 @@ export function checkPlaces(
   const own = fs.stat(source).identity;
   for (const path of [temp, output, undoFile, keepLost]) {
     if (path === undefined) continue;
-    fs.stat(dirname(path));
+    const folder = dirname(path);
+    if (!fs.exists(folder)) throw new EseError('JET_errInvalidPath', undefined, { file: folder });
     if (fs.exists(path) && fs.stat(path).identity === own) {
       throw new EseError('JET_errInvalidDatabase', 'it is the database that is to be repaired', {
         file: path,

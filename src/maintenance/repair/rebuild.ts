@@ -39,14 +39,14 @@ import { type CatalogEdits, editedRows, newCatalogEdits, stubColumns } from './c
 import { type Diagnosis, isCatalogDamaged } from './diagnosis.js';
 import { type DiscoveredTable, type Discovery, discoverTables } from './discovered-tables.js';
 import { type LostItems, openLostItems } from './lost-items.js';
-import { classOf, PAGE_CLASS, type PageScan } from './page-scan.js';
+import { classOf, PAGE_CLASS, type PageScan, scanPages } from './page-scan.js';
 import type { TargetReader } from './rebuild-context.js';
 import { type RebuiltTable, rebuildTable, type TableDamage } from './rebuild-table.js';
 import type { RepairedTable, RepairOptions, RepairResult } from './repair-report.js';
 import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
 import { salvageCatalog } from './salvage-catalog.js';
 import { noteSpace, openSalvage, type SalvageSource, takeCensus } from './salvage-source.js';
-import type { RepairSource } from './source-view.js';
+import { openRepairSource, type RepairSource } from './source-view.js';
 
 /** Making a damaged database anew, in a file of its own (format specification, chapter 7.2.2). */
 export interface RebuildJob {
@@ -97,7 +97,8 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
       : openLostItems(fs, options.keepLost, salvage.file, source.pageSize);
   try {
     options.onPhase?.('repair');
-    const catalog = await drain(readCatalog(job, salvage), job, 0);
+    const schema = await readSchema(job);
+    const catalog = await drain(readCatalog(job, salvage, schema), job, 0);
     const damaged = new Map(catalog.damaged);
     for (;;) {
       removeTemporaries(fs, temp);
@@ -185,7 +186,24 @@ interface UsedCatalog {
   readonly damaged: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
-function* readCatalog({ check, diagnosis }: RebuildJob, salvage: SalvageSource): Steps<UsedCatalog> {
+/** The catalog of the database that the user names for lost definitions. */
+async function readSchema(job: RebuildJob): Promise<readonly CatalogRecord[]> {
+  const { schemaFrom } = job.options;
+  if (schemaFrom === undefined) return [];
+  const { fs, path, pageSize } = openRepairSource(job.environment.fs, schemaFrom, false);
+  const salvage = openSalvage(fs, path, await scanPages(fs, path, pageSize, { signal: job.options.signal }));
+  try {
+    return (await drain(salvageCatalog(salvage), job, 0)).records;
+  } finally {
+    salvage.close();
+  }
+}
+
+function* readCatalog(
+  { check, diagnosis }: RebuildJob,
+  salvage: SalvageSource,
+  schema: readonly CatalogRecord[],
+): Steps<UsedCatalog> {
   noteSpace(salvage, [
     { pgnoFdp: PGNO_DATABASE, objid: OBJID_DATABASE },
     { pgnoFdp: PGNO_CATALOG, objid: OBJID_CATALOG },
@@ -198,7 +216,7 @@ function* readCatalog({ check, diagnosis }: RebuildJob, salvage: SalvageSource):
     const { damaged } = diagnosis;
     return { records, findings, isIncomplete, discovered: new Map(), tables, from: undefined, damaged };
   }
-  const discovery: Discovery = isIncomplete ? discoverTables(salvage, records) : NOTHING_DISCOVERED;
+  const discovery: Discovery = isIncomplete ? discoverTables(salvage, records, schema) : NOTHING_DISCOVERED;
   const all = [...records, ...discovery.tables.flatMap((table) => table.records), ...discovery.longValueRows];
   const allTables = groupCatalogRows(all.map(({ row }) => row)).tables;
   // What the check said was said of the tables of another catalog.

@@ -30,6 +30,8 @@ export interface RepairOptions extends JobOptions {
   readonly longValues?: LongValuePolicy | undefined;
   /** Default: `demote`. */
   readonly unique?: UniquePolicy | undefined;
+  /** A database that defines tables which the catalog of this one may have lost. */
+  readonly schemaFrom?: string | undefined;
   /** Long values that no record refers to are kept. */
   readonly keepOrphans?: boolean;
   /** Leaves out records that no checksum speaks for. */

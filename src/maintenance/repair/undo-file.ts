@@ -148,13 +148,35 @@ function* comparedPages(
   const size = Math.max(before.size(), after.size());
   const windows = [Buffer.alloc(WINDOW_BYTES), Buffer.alloc(WINDOW_BYTES)] as const;
   for (let offset = 0; offset < size; offset += WINDOW_BYTES) {
-    const lengths = [before.readAt(windows[0], offset), after.readAt(windows[1], offset)] as const;
+    const lengths = [
+      readAll(before, windows[0], offset, pageSize),
+      after.readAt(windows[1], offset),
+    ] as const;
     for (let at = 0; at < Math.max(...lengths); at += pageSize) {
       const piece = (i: 0 | 1): Buffer =>
         windows[i].subarray(at, Math.max(at, Math.min(at + pageSize, lengths[i])));
       yield { index: (offset + at) / pageSize, old: piece(0), own: piece(1) };
     }
   }
+}
+
+/** Reads what the disk gives back; a page that it keeps counts as zeros, for nobody can put it back. */
+function readAll(file: ReadableBytes, into: Buffer, offset: number, pageSize: number): number {
+  try {
+    return file.readAt(into, offset);
+  } catch (error) {
+    if (!(error instanceof EseError) || error.name !== 'JET_errDiskIO') throw error;
+  }
+  const length = Math.min(into.length, file.size() - offset);
+  into.fill(0, 0, length);
+  for (let at = 0; at < length; at += pageSize) {
+    try {
+      file.readAt(into.subarray(at, Math.min(at + pageSize, length)), offset + at);
+    } catch (error) {
+      if (!(error instanceof EseError) || error.name !== 'JET_errDiskIO') throw error;
+    }
+  }
+  return length;
 }
 
 interface UndoFile {

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { Cursor } from '../../../src/engine/cursor.js';
+import { createTable } from '../../../src/engine/schema.js';
+import { EseError } from '../../../src/format/ese-error.js';
+import { pageOffset } from '../../../src/format/page.js';
+import { seededEnvironment } from '../../../src/io/environment.js';
+import type { FileSystem } from '../../../src/io/file-system.js';
+import { createSimulatedDisk } from '../../../src/io/simulated-disk.js';
+import type { RepairOptions, RepairResult } from '../../../src/maintenance/repair/repair-report.js';
+import { repair } from '../../../src/maintenance/repair.js';
+import { DAMAGED, type DamagedDatabase, damagedBytes } from '../../support/damaged-database.js';
+import { createEngineLab, LAB_DATABASE } from '../../support/engine-lab.js';
+import { putFile, readFile } from '../../support/files.js';
+import { SAMPLE, sampleDatabase } from '../../support/sample-database.js';
+
+const run = (fs: FileSystem, options: RepairOptions = {}, path = DAMAGED): Promise<RepairResult> =>
+  repair(seededEnvironment({ fs, seed: 1 }), path, { workers: 1, ...options });
+
+async function errorOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof EseError) return error.name;
+    throw error;
+  }
+  throw new Error('no error was thrown');
+}
+
+let bytes: Uint8Array | undefined;
+
+/** A sample in which the first leaf of a table is blank. */
+function broken(): DamagedDatabase {
+  bytes ??= readFile(sampleDatabase({ rows: 30 }), SAMPLE);
+  const db = damagedBytes(bytes);
+  const [leaf = 0] = db.pagesOf(db.table('People')).leaves;
+  db.bytes.fill(0, pageOffset(leaf, 4096), pageOffset(leaf + 1, 4096));
+  return db;
+}
+
+function expectUntouched(fs: FileSystem, db: DamagedDatabase, ...others: string[]): void {
+  expect(Buffer.from(readFile(fs, DAMAGED)).equals(Buffer.from(db.bytes))).toBe(true);
+  expect(fs.readdir('/')).toEqual(['damaged.edb', ...others].sort());
+}
+
+describe('a repair refuses', () => {
+  it('the database of a directory service that would lose something', async () => {
+    const lab = createEngineLab();
+    const session = lab.instance.createSession();
+    for (const name of ['datatable', 'hiddentable', 'link_table', 'sdproptable']) {
+      const columns = [
+        { name: 'id', type: 'long' } as const,
+        { name: 'text', type: 'text', maxLength: 200 } as const,
+      ];
+      const table = createTable(lab.database, session, { name, columns });
+      const cursor = new Cursor(session, table);
+      session.transaction(() => {
+        for (let id = 0; id < 60; id++) cursor.insert({ id, text: `${name} ${id} `.repeat(10) });
+      });
+    }
+    lab.instance.endSession(session);
+    lab.instance.close();
+    const db = damagedBytes(readFile(lab.disk, LAB_DATABASE));
+    const [leaf = 0] = db.pagesOf(db.table('datatable')).leaves;
+    db.bytes.fill(0, pageOffset(leaf, 4096), pageOffset(leaf + 1, 4096));
+    const fs = db.disk();
+    expect(await errorOf(run(fs))).toBe('JET_errDatabaseCorruptedNoRepair');
+    expectUntouched(fs, db);
+  });
+
+  it('to overwrite what it did not make', async () => {
+    const db = broken();
+    const fs = db.disk();
+    putFile(fs, '/there', Uint8Array.of(1));
+    expect(await errorOf(run(fs, { output: '/there' }))).toBe('JET_errFileAlreadyExists');
+    expect(await errorOf(run(fs, { undoFile: '/there' }))).toBe('JET_errFileAlreadyExists');
+    expect(await errorOf(run(fs, { temp: '/there' }))).toBe('JET_errFileAlreadyExists');
+    expect(await errorOf(run(fs, { temp: DAMAGED }))).toBe('JET_errInvalidDatabase');
+    expect(await errorOf(run(fs, { output: '/nowhere/new.edb' }))).toBe('JET_errInvalidPath');
+    expectUntouched(fs, db, 'there');
+  });
+
+  it('what is no database', async () => {
+    const disk = createSimulatedDisk();
+    putFile(disk, '/text', new Uint8Array(70000).fill(65));
+    expect(await errorOf(run(disk, {}, '/text'))).toBe('JET_errDatabaseCorrupted');
+    expect(await errorOf(run(disk, { forceHeader: true }, '/text'))).toBe('JET_errDatabaseCorrupted');
+    expect(await errorOf(run(disk, {}, '/missing'))).toBe('JET_errFileNotFound');
+    expect(disk.readdir('/')).toEqual(['text']);
+  });
+
+  it('a database that another session has', async () => {
+    const db = broken();
+    const fs = db.disk();
+    const lock = fs.lock(DAMAGED, { role: 'store' });
+    expect(await errorOf(run(fs))).toBe('JET_errFileAccessDenied');
+    lock.release();
+  });
+});
+
+describe('a repair that is interrupted', () => {
+  it.each(['check', 'scan', 'repair', 'verify'] as const)('in phase %s leaves nothing', async (phase) => {
+    const db = broken();
+    const fs = db.disk();
+    const controller = new AbortController();
+    const work = run(fs, {
+      signal: controller.signal,
+      onPhase: (begun) => {
+        if (begun === phase) controller.abort(new Error('stop'));
+      },
+    });
+    await expect(work).rejects.toThrow('stop');
+    expectUntouched(fs, db);
+  });
+});
+
+it('the same damage gives the same bytes', async () => {
+  const [one, other] = [broken().disk(), broken().disk()];
+  await run(one, { workers: 1 });
+  await run(other, { workers: 3 });
+  expect(Buffer.from(readFile(one, DAMAGED)).equals(Buffer.from(readFile(other, DAMAGED)))).toBe(true);
+});
