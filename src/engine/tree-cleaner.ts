@@ -10,8 +10,9 @@ import type { TreeSpaceSource, TreeWriter } from './tree-writer.js';
 
 /**
  * Clean-up of trees (format specification, chapters 2.1.10 and 10.4): nodes that are flag-deleted and that no
- * transaction can see any more are removed; leaves without a live node, or with so few that they fit into their
- * right neighbour, leave the tree.
+ * transaction can see any more are removed; leaves without a live node, or with so few that they fit into the
+ * neighbour to the right or else to the left, leave the tree. The last leaf below a page, whose key must stay there,
+ * can only go by its left neighbour taking its place.
  */
 
 const NO_BYTES = new Uint8Array(0);
@@ -56,7 +57,7 @@ export class TreeCleaner {
       return;
     }
     this.#dropPrefix(session, tree, leaf);
-    this.#mergeRight(session, tree, leaf, path);
+    if (!this.#mergeRight(session, tree, leaf, path)) this.#mergeLeft(session, tree, leaf, path);
   }
 
   /** Whether a node is flag-deleted and nobody can see its former state. */
@@ -87,7 +88,7 @@ export class TreeCleaner {
     } else if (parents !== undefined) {
       this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.emptyPage, size: 0 });
       this.#freePages(session, tree, leaf, parents);
-    } else if (tree.isUnique) {
+    } else if (!this.#mergeLeft(session, tree, leaf, path) && tree.isUnique) {
       leaf.readNode(0, this.#node);
       if (this.#node.dataLength > DEAD_DATA.length) {
         this.#trees.changes.replace(session, tree, leaf, 0, this.#node, DEAD_DATA, false);
@@ -112,23 +113,40 @@ export class TreeCleaner {
     for (const { pgno } of pages) this.#space.freePage(session, tree, pgno);
   }
 
-  /** Moves what lives on a leaf to its right neighbour, if it fits. */
-  #mergeRight(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): void {
+  /** Moves what lives on a leaf to its right neighbour, if it fits and has the same page above. Returns whether it does. */
+  #mergeRight(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): boolean {
     const { changes } = this.#trees;
     const { pages } = changes.context;
     const parent = path[path.length - 1];
     // Only a neighbour under the same parent: the separators above stay true then.
-    if (leaf.pgnoNext === 0 || parent === undefined || parent.line >= parent.page.nodeCount - 1) return;
+    if (leaf.pgnoNext === 0 || parent === undefined || parent.line >= parent.page.nodeCount - 1) return false;
     const right = pages.readPage(leaf.pgnoNext);
     const size = this.#sizeFor(tree, leaf, right);
-    if (size === undefined || size > right.cbFree - right.dataAreaBytes * MERGE_RESERVE) return;
+    if (size === undefined || size > right.cbFree - right.dataAreaBytes * MERGE_RESERVE) return false;
     const parents = [{ ...parent, flags: MERGE_FLAG.deletePointer }];
     this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.fullRight, size });
     this.#freePages(session, tree, leaf, parents);
+    return true;
+  }
+
+  /** Moves what lives on a leaf to its left neighbour, if it fits and has the same page above. Returns whether it does. */
+  #mergeLeft(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): boolean {
+    const { pages } = this.#trees.changes.context;
+    const parent = path[path.length - 1];
+    if (leaf.pgnoPrev === 0 || parent === undefined || parent.line === 0) return false;
+    const left = pages.readPage(leaf.pgnoPrev);
+    const size = leaf.nodeCount === 1 && this.#isDead(tree, leaf, 0) ? 0 : this.#sizeFor(tree, leaf, left);
+    if (size === undefined || (size > 0 && size > left.cbFree - left.dataAreaBytes * MERGE_RESERVE)) {
+      return false;
+    }
+    const parents = [{ ...parent, flags: MERGE_FLAG.deletePointer | MERGE_FLAG.keyChange }];
+    this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.fullLeft, size });
+    this.#freePages(session, tree, leaf, parents);
+    return true;
   }
 
   /** Bytes that the nodes of a leaf take on another; undefined if they cannot be moved now. */
-  #sizeFor(tree: Tree, leaf: Page, right: Page): number | undefined {
+  #sizeFor(tree: Tree, leaf: Page, neighbour: Page): number | undefined {
     const { dbid, transactions } = this.#trees.changes;
     const { versions } = transactions;
     // Rollbacks may need room on both pages that nobody has counted.
@@ -140,7 +158,7 @@ export class TreeCleaner {
       // written after the transaction ended, and would drop it on the way.
       if ((this.#node.flags & NODE_FLAG.deleted) !== 0) return undefined;
       const key = leaf.key(this.#node);
-      const prefix = right.prefixLengthFor(key);
+      const prefix = neighbour.prefixLengthFor(key);
       size += NODE_OVERHEAD + key.length + this.#node.dataLength - (prefix > 0 ? prefix - 2 : 0);
     }
     return size;
@@ -191,7 +209,7 @@ export class TreeCleaner {
       }),
     );
     const stampOf = (pgno: number): number => (pgno === 0 ? DBTIME_NIL : pages.readPage(pgno).dbtime);
-    const isMove = merge.mergetype === MERGE_TYPE.fullRight;
+    const isMove = merge.mergetype !== MERGE_TYPE.emptyPage;
     inside.push(
       changes.encode('Merge2', {
         ...common,
@@ -207,6 +225,8 @@ export class TreeCleaner {
         cbSizeMaxTotal: merge.size,
         mergeFlags: MERGE_FLAG.emptyPage,
         mergetype: merge.mergetype,
+        // The first node that moves to the right, or the last that moves to the left.
+        ilineMerge: merge.mergetype === MERGE_TYPE.fullLeft ? leaf.nodeCount - 1 : 0,
         ...(isMove ? encodePageImage(leaf, dbtime) : { preimage: NO_BYTES, preimageFlags: 0 }),
       }),
     );
