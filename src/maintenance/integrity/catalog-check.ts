@@ -226,15 +226,25 @@ function checkTableGroup(
   const seen = { columns: new Set<number>(), names: new Set<string>(), indexes: new Set<string>() };
   for (const at of rows) {
     const { row } = at;
-    if (row.name.length === 0 || row.name.length > NAME_BYTES_MOST) {
-      entry(`a name of ${row.name.length} bytes`, at);
-    }
+    const problem = rowProblem(row);
+    if (problem !== undefined) entry(problem, at);
     if (row.type === CATALOG_TYPE.column) checkColumn(row, at, seen, context);
     else if (row.type === CATALOG_TYPE.index) checkIndex(row, table, at, seen, entry);
-    else if (row.type === 0 && !OBSOLETE_TYPES.includes(row.storedType)) {
-      entry(`a row of the unknown type ${row.storedType}`, at);
-    }
   }
+}
+
+/** What is wrong with a row, whatever the others say; `undefined` for one that may be right. */
+export function rowProblem(row: CatalogRow): string | undefined {
+  const { length } = row.name;
+  if (length === 0 || length > NAME_BYTES_MOST) return `a name of ${length} bytes`;
+  if (row.type === 0 && !OBSOLETE_TYPES.includes(row.storedType)) {
+    return `a row of the unknown type ${row.storedType}`;
+  }
+  if (row.type !== CATALOG_TYPE.column) return undefined;
+  if (row.id < 1 || row.id > FID_TAGGED_MOST) return `a column has the id ${row.id}`;
+  if (row.coltyp > COLTYP.unsignedLongLong) return `a column has the unknown type ${row.coltyp}`;
+  const isWithoutOffset = isFixedColumn(row.id) && row.recordOffset === undefined;
+  return row.coltyp !== COLTYP.nil && isWithoutOffset ? 'a fixed column has no offset' : undefined;
 }
 
 function isPrimary(row: CatalogRow): boolean {
@@ -265,13 +275,10 @@ function checkColumn(
   const entry = (message: string): void => context.report('CAT_ENTRY', 'error', message, at);
   if (seen.columns.has(row.id)) entry(`two columns have the id ${row.id}`);
   seen.columns.add(row.id);
-  if (row.id < 1 || row.id > FID_TAGGED_MOST) entry(`a column has the id ${row.id}`);
-  if (row.coltyp > COLTYP.unsignedLongLong) entry(`a column has the unknown type ${row.coltyp}`);
   if (row.coltyp === COLTYP.nil) return;
   const name = row.name.toUpperCase();
   if (seen.names.has(name)) entry(`two columns are called ${row.name}`);
   seen.names.add(name);
-  if (isFixedColumn(row.id) && row.recordOffset === undefined) entry('a fixed column has no offset');
   const isEscrow = (row.flags & COLUMN_FLAG.escrowUpdate) !== 0;
   if (isEscrow && (row.flags & COLUMN_FLAG.default) === 0) {
     context.report('CAT_ENTRY', 'warning', 'an escrow column has no default', at);

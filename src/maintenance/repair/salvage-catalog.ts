@@ -29,7 +29,7 @@ import {
   createCatalogEditor,
   int32,
 } from '../defrag/new-catalog.js';
-import { CATALOG, SHADOW_CATALOG } from '../integrity/catalog-check.js';
+import { CATALOG, rowProblem, SHADOW_CATALOG } from '../integrity/catalog-check.js';
 import type { Finding } from '../report-values.js';
 import { createRowMaker } from './new-rows.js';
 import { classOf, flagsOf, PAGE_CLASS } from './page-scan.js';
@@ -134,13 +134,19 @@ type RowDecoder = ReturnType<typeof createCatalogRowDecoder>;
 /** The rows that make sense; the others are reported. */
 function decodeRows(rows: Iterable<StoredRow>, decode: RowDecoder, findings: Finding[]): CatalogRecord[] {
   const records: CatalogRecord[] = [];
-  for (const { record, pgno, line } of rows) {
+  const drop = ({ pgno, line }: StoredRow, message: string): void => {
+    findings.push({ code: 'CAT_ENTRY', severity: 'error', message, pgno, node: line, action: 'dropped' });
+  };
+  for (const stored of rows) {
+    const { record } = stored;
     try {
-      records.push({ row: decode(record, 0, record.length), record });
+      const row = decode(record, 0, record.length);
+      const problem = rowProblem(row);
+      if (problem === undefined) records.push({ row, record });
+      else drop(stored, problem);
     } catch (error) {
       if (!(error instanceof EseError)) throw error;
-      const message = error.detail;
-      findings.push({ code: 'CAT_ENTRY', severity: 'error', message, pgno, node: line, action: 'dropped' });
+      drop(stored, error.detail);
     }
   }
   return records;
