@@ -21,10 +21,15 @@ const LOG_NAME = /^(.{3})(?:[0-9a-f]{5}|[0-9a-f]{8})?\.(?:log|jtx)$/i;
 
 /** What to type instead of a directory: one line for each stream in it. */
 export function streamHints(host: CliHost, directory: string): string[] {
+  return baseNamesIn(host, directory).map((base) => `add the base name: ${join(directory, base)}`);
+}
+
+/** The base names of the streams in a directory. */
+export function baseNamesIn(host: CliHost, directory: string): string[] {
   if (host.probe(directory) !== 'directory') return [];
   try {
     const bases = host.fs.readdir(directory).flatMap((name) => LOG_NAME.exec(name)?.[1] ?? []);
-    return [...new Set(bases)].sort().map((base) => `add the base name: ${join(directory, base)}`);
+    return [...new Set(bases)].sort();
   } catch (error) {
     if (error instanceof EseError) return [];
     throw error;

@@ -88,6 +88,7 @@ function resultOf(
     signLog: recovery?.stream.header.signLog,
     checkpointPath: recovery?.stream.checkpoint.path,
     checkpoint: recovery?.stream.checkpoint.checkpoint?.lgposCheckpoint,
+    isCheckpointPassedOver: recovery?.stream.checkpoint.isPassedOver ?? false,
     started: recovery?.start?.lgpos,
     startReason: recovery?.start?.reason,
     ended: recovery?.ended,

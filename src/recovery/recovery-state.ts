@@ -86,6 +86,8 @@ export interface RecoveryResult {
   readonly signLog: Signature | undefined;
   readonly checkpointPath: string | undefined;
   readonly checkpoint: Lgpos | undefined;
+  /** The checkpoint file is damaged or of another stream, and does not count. */
+  readonly isCheckpointPassedOver: boolean;
   readonly started: Lgpos | undefined;
   readonly startReason: StartPoint['reason'] | undefined;
   /** Position behind the last record that was redone. */

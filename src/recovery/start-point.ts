@@ -6,7 +6,7 @@ import type { LogHeader } from '../format/log-header.js';
 import { LRTYP } from '../format/log-record-type.js';
 import { signaturesEqual } from '../format/signature.js';
 import type { FileSystem } from '../io/file-system.js';
-import { CHECKPOINT_EXTENSIONS } from '../io/log-file-names.js';
+import { BASE_NAME_LENGTH, CHECKPOINT_EXTENSIONS } from '../io/log-file-names.js';
 import { readCheckpointFile } from './checkpoint-file.js';
 import type { DatabaseMap } from './database-map.js';
 import { findLastRecord, openLog, readLogHeader } from './log-reader.js';
@@ -38,6 +38,8 @@ export interface CheckpointFile {
   readonly path: string;
   /** `undefined`: absent, damaged, or of another stream; recovery goes on without. */
   readonly checkpoint: Checkpoint | undefined;
+  /** There is a file, and it is damaged or of another stream. */
+  readonly isPassedOver: boolean;
 }
 
 /** Looks at the files of a stream. Throws `JET_errMissingLogFile` when there are none, and errors of headers. */
@@ -75,10 +77,13 @@ function findCheckpoint(
   )[0];
   if (found === undefined) {
     const own = extension === '.jtx' ? '.jcp' : '.chk';
-    return { path: join(systemPath, `${baseName}${own}`), checkpoint: undefined };
+    // The base name as the logs spell it, whatever was typed.
+    const spelling = (files.current ?? files.archived[0])?.name.slice(0, BASE_NAME_LENGTH) ?? baseName;
+    return { path: join(systemPath, `${spelling}${own}`), checkpoint: undefined, isPassedOver: false };
   }
   const path = join(systemPath, found);
-  return { path, checkpoint: readOwnCheckpoint(fs, path, header) };
+  const checkpoint = readOwnCheckpoint(fs, path, header);
+  return { path, checkpoint, isPassedOver: checkpoint === undefined };
 }
 
 /** The checkpoint in a file, if it is good and belongs to the stream: what is not is passed over (chapter 5.2.1). */

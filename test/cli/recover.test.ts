@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
@@ -61,6 +61,43 @@ describeWithCorpus('/r with the logs of a database that was repaired', () => {
     expect(ignored.exit).toBe(0);
     expect(ignored.lines).toContain(`Database ignored: ${database} (mismatch)`);
     expect(readFileSync(database).equals(repaired)).toBe(true);
+  });
+});
+
+describeWithCorpus('/r tells', () => {
+  test('that a damaged checkpoint does not count', async () => {
+    const set = recoverySet('srum-crash-redo');
+    const checkpoint = join(set, 'SRU.chk');
+    writeFileSync(checkpoint, new Uint8Array(8192).fill(7));
+    const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set];
+    const plan = await eseutilJson([...argv, '--dry-run']);
+    expect(plan).toMatchObject({
+      ok: true,
+      warnings: [{ code: null, name: 'CheckpointIgnored', file: checkpoint }],
+    });
+    const run = await eseutil(argv);
+    expect([run.exit, run.stderr]).toEqual([
+      0,
+      'WARNING: the checkpoint is damaged or belongs to other logs: recovery begins with the oldest log\n',
+    ]);
+  });
+
+  test('which logs there are, where there are none of the base name', async () => {
+    const set = recoverySet('srum-crash-redo');
+    const run = await eseutil(['-r', 'E00', '-l', set, '-s', set]);
+    expect(run.exit).toBe(2);
+    expect(run.lines).toContain(`The logs in ${set} have the base name SRU.`);
+    expect(run.stdout).toContain('error -528 (JET_errMissingLogFile');
+    expect((await eseutil(['-r', 'E00', '-l', fresh(), '-s', set])).stdout).toContain(
+      'name their directory with /l.',
+    );
+  });
+
+  test('nothing of another spelling of the base name: new files are spelled as the logs', async () => {
+    const set = recoverySet('srum-crash-redo');
+    rmSync(join(set, 'SRU.chk'));
+    expect((await eseutil(['-r', 'sru', '-l', set, '-s', set, '-d', set])).exit).toBe(0);
+    expect(readdirSync(set).filter((name) => name.startsWith('sru'))).toEqual([]);
   });
 });
 

@@ -12,6 +12,7 @@ import {
 import type { DatabaseRelocation } from '../../recovery/database-map.js';
 import type { RecoveryEvent, RecoveryOptions, RecoveryResult } from '../../recovery/recover.js';
 import { decimalHex, hex, lgposText } from '../classic-text.js';
+import { baseNamesIn } from '../log-source.js';
 import {
   forcedPageSize,
   hasSwitch,
@@ -53,12 +54,16 @@ export const recoverMode: Mode = {
         : await recover(host.environment, {
             ...options,
             onProgress: bar?.update,
-            onPlan: (plan) => printConsent(context, recoveryReport(plan)),
+            onPlan: (plan) => {
+              warnOfCheckpoint(context, plan);
+              printConsent(context, recoveryReport(plan));
+            },
             onFailure: (known) => {
               failure = known;
             },
           });
       bar?.complete();
+      if (isDryRun) warnOfCheckpoint(context, result);
       return finished(context, result);
     } catch (error) {
       bar?.fail();
@@ -67,7 +72,7 @@ export const recoverMode: Mode = {
         return { result: report, error: new EseError('JET_errInternalError', 'interrupted') };
       if (!(error instanceof EseError)) throw error;
       if (hasSwitch(command, 'v')) context.say(`ErrCond: ${error.code} (${error.name})`);
-      printAdvice(context, error, report);
+      printAdvice(context, error, report, options);
       return { result: report, error };
     }
   },
@@ -171,10 +176,23 @@ function hintCheckpoint(context: ModeContext, { baseName, logPath, systemPath }:
   const { fs } = context.host;
   const holds = (directory: string) =>
     CHECKPOINT_EXTENSIONS.some((extension) => fs.exists(join(directory, `${baseName}${extension}`)));
-  if (holds(systemPath) || !holds(logPath)) return;
+  if (!fs.exists(systemPath) || holds(systemPath) || !holds(logPath)) return;
   context.complain(
     `There is no checkpoint in the system directory, but one lies beside the logs: recovery begins with the oldest log. To use it add /s ${logPath}`,
   );
+}
+
+function warnOfCheckpoint(
+  { warn }: ModeContext,
+  { isCheckpointPassedOver, checkpointPath }: RecoveryResult,
+): void {
+  if (!isCheckpointPassedOver || checkpointPath === undefined) return;
+  warn({
+    code: null,
+    name: 'CheckpointIgnored',
+    message: 'the checkpoint is damaged or belongs to other logs: recovery begins with the oldest log',
+    file: checkpointPath,
+  });
 }
 
 function eventLine(event: RecoveryEvent): string {
@@ -244,8 +262,22 @@ function printPlan({ say }: ModeContext, plan: RecoveryReport): void {
 }
 
 /** What can be done about an error, in the words of the recipe. */
-function printAdvice({ say }: ModeContext, error: EseError, report: RecoveryReport | null): void {
-  const lines = adviceFor(error, report);
+function printAdvice(
+  { say, host }: ModeContext,
+  error: EseError,
+  report: RecoveryReport | null,
+  { logPath, baseName }: RecoveryOptions,
+): void {
+  const streams = baseNamesIn(host, logPath);
+  const hasLogs = streams.some((one) => one.toLowerCase() === baseName.toLowerCase());
+  const lines =
+    error.name === 'JET_errMissingLogFile' && !hasLogs
+      ? [
+          streams.length === 0
+            ? `There are no logs in ${logPath}: name their directory with /l.`
+            : `The logs in ${logPath} have the base name ${streams.join(' or ')}.`,
+        ]
+      : adviceFor(error, report);
   if (lines.length > 0) say();
   for (const line of lines) say(line);
 }
