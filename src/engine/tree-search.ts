@@ -88,7 +88,11 @@ export class TreeSearch {
     if (this.#shortcut !== undefined) {
       const target = this.#concatenated(this.#shortcutKey, this.#shortcutData);
       const leaf = this.#descend(this.#shortcut, target);
-      if (leaf !== this.#leaf) throw new Error(`page ${this.leaf.pgno} is not where its nodes belong`);
+      if (leaf !== this.#leaf) {
+        throw new EseError('JET_errBadParentPageLink', 'the pages above do not lead to the page', {
+          pgno: this.leaf.pgno,
+        });
+      }
     }
     return this.#path.slice(0, this.#depth).map(({ page, line }) => ({ page, line }));
   }
