@@ -41,6 +41,13 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['/n', 'write statistics to DFRGINFO.TXT'],
         ['--no-space-check', 'do not ask for 110 % of the space in use'],
         ['--keep-ids', 'keep the numbers of trees, columns and long values'],
+        ['--keep-temp', 'leave the unfinished copy there if the work fails'],
+        ['--dedupe-lv', 'let one of several equal long values of a table stand for all of them'],
+        [
+          '--rebuild-indexes',
+          'compute the entries of indexes from the rows, too, and compare them with the copied ones',
+        ],
+        ['--seed <n>', 'choose the random numbers: the same copy for the same database, but for times'],
         ['--workers <n>', 'number of worker threads'],
         ...SOURCE_OPTIONS,
       ],

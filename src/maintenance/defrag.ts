@@ -46,6 +46,12 @@ export interface DefragOptions extends JobOptions {
   readonly skipSpaceCheck?: boolean;
   /** Numbers of trees, columns and long values stay as they are. */
   readonly keepsIds?: boolean;
+  /** Long values of a table that are stored in the same bytes become one. */
+  readonly mergesLongValues?: boolean;
+  /** The entries of indexes are computed from the rows and compared with those that were copied, before the new database is used. */
+  readonly recomputesIndexes?: boolean;
+  /** A failure leaves the unfinished copy at `temp`. */
+  readonly keepsTemp?: boolean;
   /** Whom locks name. Default: `eseutil`. */
   readonly role?: LockRole;
   /** The page size that the database must have, in bytes. */
@@ -71,6 +77,8 @@ export interface DefragReport {
   readonly records: number;
   readonly longValues: number;
   readonly orphansDropped: number;
+  /** Long values that equal ones stand for now, where that was asked for. */
+  readonly longValuesMerged?: number;
   readonly signDbBefore: SignatureReport;
   readonly signDbAfter: SignatureReport;
   readonly spaceNeededBytes: number;
@@ -249,6 +257,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
         fs,
         workers: options.workers ?? defaultWorkers(),
         keepsIds: options.keepsIds ?? false,
+        mergesLongValues: options.mergesLongValues ?? false,
         placedAt: filetime(nowMs),
         signal,
         progress: partOf(onProgress, 0, COPY_PART, space.usedPages),
@@ -264,12 +273,13 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     } finally {
       target.close();
     }
-    const { tables, records, longValues, orphansDropped, findings } = copied;
+    const { tables, records, longValues, orphansDropped, longValuesMerged, findings } = copied;
     Object.assign(report, {
       tables,
       records,
       longValues,
       orphansDropped,
+      ...(options.mergesLongValues === true ? { longValuesMerged } : {}),
       findings: [...report.findings, ...findings],
     });
     await verify(environment, temp, options);
@@ -284,7 +294,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     installDatabase(fs, temp, source, backup, installed, options.onMove ?? (() => {}));
     return { ...report, installed: true, backup: backup ?? null };
   } catch (error) {
-    if (isMade) discard(fs, temp, source);
+    if (isMade && options.keepsTemp !== true) discard(fs, temp, source);
     options.onFailure?.(report);
     throw error;
   }
@@ -319,6 +329,7 @@ interface CopyIntoOptions {
   readonly fs: FileSystem;
   readonly workers: number;
   readonly keepsIds: boolean;
+  readonly mergesLongValues: boolean;
   readonly placedAt: Uint8Array;
   readonly signal: AbortSignal | undefined;
   readonly progress: (pages: number) => void;
@@ -329,12 +340,12 @@ async function copyInto(
   reader: DatabaseReader,
   source: string,
   target: FileHandle,
-  { fs, workers, keepsIds, placedAt, signal, progress, onTable }: CopyIntoOptions,
+  { fs, workers, signal, progress, ...options }: CopyIntoOptions,
 ): Promise<CopyReport> {
   const file = fs.open(source, 'read');
   const helper = workers > 1 && fs === nodeFileSystem ? startReadAhead(reader) : undefined;
   try {
-    const steps = copyDatabase(reader, file, target, { keepsIds, placedAt, onTable, ahead: helper?.ahead });
+    const steps = copyDatabase(reader, file, target, { ...options, ahead: helper?.ahead });
     let yieldedAt = performance.now();
     for (let pages = 0; ; pages++) {
       const step = steps.next();
@@ -413,12 +424,12 @@ function checkSpace(
 async function verify(
   environment: Environment,
   temp: string,
-  { workers, signal, onProgress }: DefragOptions,
+  { workers, signal, onProgress, recomputesIndexes = false }: DefragOptions,
 ): Promise<void> {
   const { report, error } = await checkIntegrity(environment, temp, {
     workers,
     signal,
-    comparesIndexes: false,
+    comparesIndexes: recomputesIndexes,
     onProgress: (done, total) => partOf(onProgress, COPY_PART, VERIFY_PART, total)(done),
   });
   if (error === undefined) return;

@@ -1,4 +1,12 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DATABASE_STATE } from '../../src/format/database-header.js';
@@ -17,6 +25,7 @@ interface DefragResult {
   readonly bytesAfter: number;
   readonly records: number;
   readonly tables: number;
+  readonly signDbAfter: { readonly random: number };
 }
 
 describe('eseutil /d', () => {
@@ -87,6 +96,27 @@ describe('eseutil /d', () => {
     expect(run.stdout).not.toContain('Moving');
     expect(isUntouched()).toBe(true);
     assertSound(nodeFileSystem, 'work.edb');
+  });
+
+  it('takes its random numbers from --seed, and other options of its own', async () => {
+    const randoms: number[] = [];
+    for (const seed of ['7', '7', '8']) {
+      const { exit, result } = await eseutilJson<DefragResult>([
+        '/d',
+        'vault.edb',
+        '/p',
+        '/twork.edb',
+        `--seed=${seed}`,
+        '--dedupe-lv',
+        '--rebuild-indexes',
+        '--keep-temp',
+      ]);
+      expect(exit).toBe(0);
+      randoms.push(result.signDbAfter.random);
+      unlinkSync('work.edb');
+    }
+    expect(randoms[1]).toBe(randoms[0]);
+    expect(randoms[2]).not.toBe(randoms[0]);
   });
 
   it('gives its report as JSON', async () => {

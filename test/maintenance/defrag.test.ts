@@ -10,7 +10,7 @@ import { CATALOG_COLUMNS, createCatalogRowDecoder } from '../../src/format/catal
 import { COLUMN_FLAG } from '../../src/format/column.js';
 import { DATABASE_STATE, FILE_TYPE } from '../../src/format/database-header.js';
 import { EseError } from '../../src/format/ese-error.js';
-import { createNodeView } from '../../src/format/page.js';
+import { createNodeView, NODE_FLAG } from '../../src/format/page.js';
 import { decodeSpaceHeader } from '../../src/format/space.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import type { FileSystem } from '../../src/io/file-system.js';
@@ -228,6 +228,53 @@ describe('defragmenting a database that an instance made', () => {
     expect({ records, tables, installed }).toEqual({ records: 125, tables: 3, installed: true });
     expect(longValues).toBeGreaterThan(10);
     expect(orphansDropped).toBeGreaterThanOrEqual(0);
+  });
+
+  it.each([false, true])('lets one of equal long values stand for all (ids kept: %s)', async (keepsIds) => {
+    const disk = sampleDatabase();
+    const before = { contents: await contents(disk, SAMPLE), meaning: meaning(disk, SAMPLE) };
+    const apart = await run(disk, SAMPLE, { keepsIds });
+    expect(apart.longValuesMerged).toBeUndefined();
+    const merged = await run(disk, SAMPLE, { keepsIds, mergesLongValues: true });
+    judge(disk, SAMPLE);
+    expect(await contents(disk, SAMPLE)).toEqual(before.contents);
+    expect(meaning(disk, SAMPLE)).toEqual(before.meaning);
+    // 28 of 300 rows have the same paper of 5,000 bytes.
+    expect(merged.longValuesMerged).toBe(27);
+    expect(merged.longValues).toBe(apart.longValues - 27);
+    expect(merged.orphansDropped).toBe(0);
+    expect(merged.bytesAfter).toBeLessThan(apart.bytesAfter - 27 * 4096);
+    // Nothing is left to merge.
+    expect((await run(disk, SAMPLE, { keepsIds, mergesLongValues: true })).longValuesMerged).toBe(0);
+  });
+
+  it('copies an index as it is, unless it is to be computed too', async () => {
+    const damaged = damagedBytes(readFile(sampleDatabase(), SAMPLE));
+    const index = damaged.table('People').indexes.find(({ name }) => name === 'byName');
+    const [entry] = damaged.nodesOf(index ?? { pgnoFdp: 0, objid: 0 });
+    const node = createNodeView();
+    damaged.edit(entry?.pgno ?? 0, (page) => {
+      page.readNode(entry?.line ?? 0, node);
+      page.setNodeFlags(entry?.line ?? 0, node.flags | NODE_FLAG.deleted);
+    });
+    const disk = createSimulatedDisk();
+    putFile(disk, DATABASE, damaged.bytes);
+    expect(await errorOf(run(disk, DATABASE, { recomputesIndexes: true }))).toBe('JET_errDatabaseCorrupted');
+    expect(disk.readdir('/')).toEqual(['db.edb']);
+    expect(readFile(disk, DATABASE)).toEqual(damaged.bytes);
+    expect((await run(disk)).installed).toBe(true);
+  });
+
+  it('leaves the unfinished copy after a failure only when told to', async () => {
+    const damaged = damagedBytes(readFile(sampleDatabase(), SAMPLE));
+    const [leaf = 0] = damaged.pagesOf(damaged.table('NoKey')).leaves;
+    damaged.page(leaf).bytes.fill(0x5a, 100, 300);
+    for (const keepsTemp of [false, true]) {
+      const disk = createSimulatedDisk();
+      putFile(disk, DATABASE, damaged.bytes);
+      expect(await errorOf(run(disk, DATABASE, { keepsTemp }))).toBe('JET_errReadVerifyFailure');
+      expect(disk.readdir('/')).toEqual(keepsTemp ? ['TEMPDFRG.EDB', 'db.edb'] : ['db.edb']);
+    }
   });
 
   it('makes the file smaller after deletions', async () => {

@@ -2,6 +2,7 @@
 
 import { EseError } from '../../format/ese-error.js';
 import { replaceFile } from '../../io/replace-file.js';
+import { seededRandom } from '../../io/seeded-random.js';
 import type { DefragReport, DefragTable } from '../../maintenance/defrag.js';
 import {
   forcedPageSize,
@@ -113,12 +114,18 @@ async function run(context: ModeContext, source: string, names: PathNames): Prom
   let known: DefragReport | null = null;
   let hasMoved = false;
   try {
-    const result = await defragment(host.environment, source, {
+    const seed = command.long.get('seed');
+    const { environment } = host;
+    const seeded = seed == null ? environment : { ...environment, random: seededRandom(Number(seed)) };
+    const result = await defragment(seeded, source, {
       temp: names.temp,
       backup: names.backup,
       preserveTemp: hasSwitch(command, 'p'),
       skipSpaceCheck: command.long.has('no-space-check'),
       keepsIds: command.long.has('keep-ids'),
+      mergesLongValues: command.long.has('dedupe-lv'),
+      recomputesIndexes: command.long.has('rebuild-indexes'),
+      keepsTemp: command.long.has('keep-temp'),
       pageSize: forcedPageSize(command),
       workers: context.workers,
       signal: context.signal,

@@ -25,6 +25,8 @@ export const READ_BYTES = 2 * 1024 * 1024;
 export interface CopyOptions {
   /** Numbers of trees, column ids and ids of long values stay as they are. */
   readonly keepsIds: boolean;
+  /** Long values of a table that are stored in the same bytes become one. */
+  readonly mergesLongValues?: boolean | undefined;
   /** FILETIME of the work. */
   readonly placedAt: Uint8Array;
   /** Told of each table, but for the engine's own. */
@@ -41,6 +43,7 @@ export interface CopyReport {
   readonly records: number;
   readonly longValues: number;
   readonly orphansDropped: number;
+  readonly longValuesMerged: number;
   readonly findings: readonly Finding[];
 }
 
@@ -55,7 +58,7 @@ export function* copyDatabase(
   source: DatabaseReader,
   sourceFile: FileHandle,
   target: FileHandle,
-  { keepsIds, placedAt, onTable, ahead }: CopyOptions,
+  { keepsIds, mergesLongValues, placedAt, onTable, ahead }: CopyOptions,
 ): Steps<CopyReport> {
   const { pageSize, header } = source;
   const isShadowed = (header.dbFlags & DB_FLAG_SHADOWING_DISABLED) === 0;
@@ -80,7 +83,7 @@ export function* copyDatabase(
   }
   const counted = new Set(copiedTables(tables));
   const newObjid = (old: number): number => (keepsIds ? old : builder.nextObjid());
-  const copier = new TableCopier(source.source, builder, copy, { keepsIds, newObjid });
+  const copier = new TableCopier(source.source, builder, copy, { keepsIds, mergesLongValues, newObjid });
   const outcomes: TableOutcome[] = [];
   let records = 0;
   const built = yield* makeDatabase(builder, {
@@ -104,6 +107,7 @@ export function* copyDatabase(
     records,
     longValues: outcomes.reduce((sum, { figures }) => sum + figures.longValues, 0),
     orphansDropped: outcomes.reduce((sum, { orphans }) => sum + orphans, 0),
+    longValuesMerged: outcomes.reduce((sum, { mergedLongValues }) => sum + mergedLongValues, 0),
     findings: outcomes.flatMap(incompleteIndexes),
   };
 }

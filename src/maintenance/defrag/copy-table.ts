@@ -16,6 +16,7 @@ import {
   countLongValues,
   countRoots,
   deleteOnZeroColumns,
+  replaceEqualLongValues,
   type Steps,
   type TreeCopy,
 } from './copy-trees.js';
@@ -44,6 +45,8 @@ export interface TableOutcome {
   readonly made: NewTable;
   readonly figures: CopiedTable;
   readonly orphans: number;
+  /** Long values that another one stands for now. */
+  readonly mergedLongValues: number;
   /** Long values whose number of references was another one. */
   readonly recounted: number;
   /** Secondary indexes and their entries. */
@@ -55,6 +58,8 @@ export interface TableOutcome {
 export interface TableCopierOptions {
   /** Column ids and ids of long values stay as they are. */
   readonly keepsIds: boolean;
+  /** Long values of a table that are stored in the same bytes become one. Default: they stay apart. */
+  readonly mergesLongValues?: boolean | undefined;
   /** Records stay, whose column says with value 0 that they are to be deleted. Default: they go. */
   readonly keepsZeroed?: boolean;
   /** Number of a tree in the new database. */
@@ -85,6 +90,13 @@ export class TableCopier {
       table.longValueTree === undefined
         ? undefined
         : yield* countLongValues(copy, table, deleteOnZero, keepsIds);
+    if (
+      this.#options.mergesLongValues === true &&
+      table.longValueTree !== undefined &&
+      longValues !== undefined
+    ) {
+      yield* replaceEqualLongValues(copy, table.longValueTree, longValues);
+    }
     const columns = keepsIds || isShared(table) ? undefined : compactColumns(table.columns);
     const secondaries = table.indexes.filter(({ primary }) => !primary);
     const objid = this.#options.newObjid(table.objid);
@@ -143,6 +155,7 @@ export class TableCopier {
       made,
       figures,
       orphans: values.orphans,
+      mergedLongValues: longValues?.merged ?? 0,
       recounted: values.recounted,
       indexEntries,
       incompleteIndexes,

@@ -1,3 +1,4 @@
+import { createHash, type Hash } from 'node:crypto';
 import type { LeafScan } from '../../engine/bulk/leaf-scan.js';
 import type { BuiltTree, BulkWriter } from '../../engine/bulk/tree-builder.js';
 import type { TreeRegion } from '../../engine/bulk/tree-region.js';
@@ -234,6 +235,50 @@ export function* copyIndex(
   return into.finishTree();
 }
 
+/**
+ * Finds long values of one table that are stored in the same bytes, and lets the first of them stand for all (chapter
+ * 7.3.4). Values that are equal but are packed in another way stay apart, since a column may not allow the other form;
+ * so do ids of different widths, whose references would change the length of records.
+ */
+export function* replaceEqualLongValues(
+  { scan, writer }: TreeCopy,
+  tree: TreeRoot,
+  ids: LongValueIds,
+): Steps<void> {
+  const key = new Uint8Array(writer.pageSize);
+  const lid: Lid = { high: 0, low: 0 };
+  const open: Lid = { high: 0, low: 0 };
+  const firsts = new Map<string, Lid>();
+  let hash: Hash | undefined;
+  const end = (): void => {
+    if (hash === undefined) return;
+    const name = `${open.high === 0 ? 4 : 8}/${hash.digest('base64')}`;
+    hash = undefined;
+    const first = firsts.get(name);
+    if (first === undefined) firsts.set(name, { ...open });
+    else ids.replace(open, first);
+  };
+  yield* liveNodes(scan, tree, (page, node) => {
+    const { dataOffset, dataLength } = node;
+    const offset = readLongValueKey(key, page.copyKey(node, key), lid);
+    const isSame = lid.high === open.high && lid.low === open.low;
+    if (offset === LONG_VALUE_ROOT) {
+      end();
+      open.high = lid.high;
+      open.low = lid.low;
+      // Size and flags: what comes behind the number of references.
+      if (ids.references(lid) > 0) hash = createHash('sha256').update(page.data(node).subarray(4));
+    } else if (isSame && hash !== undefined) {
+      const place = Buffer.alloc(8);
+      place.writeUInt32LE(offset, 0);
+      place.writeUInt32LE(dataLength, 4);
+      hash.update(place).update(page.bytes.subarray(dataOffset, dataOffset + dataLength));
+    }
+  });
+  end();
+  ids.endReplacing();
+}
+
 /** What copying the long values found. */
 export interface CopiedLongValues {
   readonly longValues: number;
@@ -274,7 +319,7 @@ export function* copyLongValues(
       const references = ids.references(lid);
       isCopied = references > 0;
       if (!isCopied) {
-        orphans++;
+        if (!ids.isReplaced(lid)) orphans++;
         return;
       }
       copied++;

@@ -21,17 +21,27 @@ export class LongValueIds {
   #ids = new Float64Array(INITIAL);
   #used = 0;
   #counts = new Uint32Array(0);
-  /** How many of the ids have 32 bits; they come first. */
+  /** How many of the new ids have 32 bits; they come first. */
   #narrow = 0;
+  /** By place: that of the long value which takes its place. Absent while there is none. */
+  #targets: Uint32Array | undefined;
+  /** By place: how many places before it are kept. */
+  #ranks: Uint32Array | undefined;
+  #merged = 0;
 
   /** @param keepsIds ids stay as they are */
   constructor(keepsIds: boolean) {
     this.#keepsIds = keepsIds;
   }
 
-  /** How many different long values are referred to. */
+  /** How many different long values are referred to, those apart that another one replaces. */
   get size(): number {
-    return this.#counts.length;
+    return this.#counts.length - this.#merged;
+  }
+
+  /** How many long values another one replaces. */
+  get merged(): number {
+    return this.#merged;
   }
 
   /** Notes a reference, as it is stored in a record. @throws EseError JET_errLVCorrupted if it is none */
@@ -66,15 +76,56 @@ export class LongValueIds {
     return this.#counts[this.#placeOf(lid)] ?? 0;
   }
 
+  /** Whether another long value replaces this one. */
+  isReplaced(lid: Readonly<Lid>): boolean {
+    const place = this.#placeOf(lid);
+    return place >= 0 && this.#targets !== undefined && this.#targets[place] !== place;
+  }
+
+  /**
+   * From now on the references to `lid` are to `by`, which is referred to too and is not replaced itself. Both ids must be
+   * of one width. {@link endReplacing} must follow.
+   */
+  replace(lid: Readonly<Lid>, by: Readonly<Lid>): void {
+    this.#targets ??= Uint32Array.from(this.#counts, (_, place) => place);
+    const [from, to] = [this.#placeOf(lid), this.#placeOf(by)];
+    this.#targets[from] = to;
+    this.#counts[to] = (this.#counts[to] as number) + (this.#counts[from] as number);
+    this.#counts[from] = 0;
+    this.#merged++;
+  }
+
+  /** All replacements are known: ids can be looked up again. */
+  endReplacing(): void {
+    const targets = this.#targets;
+    if (targets === undefined) return;
+    const ranks = new Uint32Array(targets.length);
+    let kept = 0;
+    let narrow = 0;
+    for (let place = 0; place < targets.length; place++) {
+      ranks[place] = kept;
+      if (targets[place] !== place) continue;
+      kept++;
+      if (place < this.#narrow) narrow++;
+    }
+    this.#ranks = ranks;
+    this.#narrow = narrow;
+  }
+
   /** Changes the id of a long value that is referred to into its new one. */
   renumber(lid: Lid): void {
-    const place = this.#placeOf(lid);
-    if (place < 0) throw new EseError('JET_errLVCorrupted', `long value ${formatLid(lid)} was not counted`);
-    if (this.#keepsIds) return;
+    const own = this.#placeOf(lid);
+    if (own < 0) throw new EseError('JET_errLVCorrupted', `long value ${formatLid(lid)} was not counted`);
+    const place = this.#targets?.[own] ?? own;
+    if (this.#keepsIds) {
+      if (place !== own) putNumber(lid, this.#ids[place] as number);
+      return;
+    }
+    const rank = this.#ranks?.[place] ?? place;
     if (lid.high === 0) {
-      lid.low = place + 1;
+      lid.low = rank + 1;
     } else {
-      const low = WIDE_LOW_FIRST + place - this.#narrow;
+      const low = WIDE_LOW_FIRST + rank - this.#narrow;
       lid.high = WIDE_HIGH + Math.floor(low / TWO_32);
       lid.low = low >>> 0;
     }
@@ -118,6 +169,13 @@ export function numberOfLid(lid: Readonly<Lid>): number {
     throw new EseError('JET_errLVCorrupted', `long value ${formatLid(lid)} has an impossible id`);
   }
   return TWO_32 + distance;
+}
+
+/** The id that {@link numberOfLid} made a number of. */
+function putNumber(lid: Lid, number: number): void {
+  const distance = number - TWO_32;
+  lid.high = distance < 0 ? 0 : WIDE_HIGH + Math.floor(distance / TWO_32);
+  lid.low = (distance < 0 ? number : distance) >>> 0;
 }
 
 function putLittle(bytes: Uint8Array, at: number, value: number): void {
