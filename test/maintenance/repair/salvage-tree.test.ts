@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createNodeView, PAGE_FLAG, type Page } from '../../../src/format/page.js';
+import { encodeExtentData, encodeExtentKey } from '../../../src/format/space.js';
 import type { TableDefinition } from '../../../src/format/table-definition.js';
 import { randomBelow, randomFill, seededRandom } from '../../../src/io/seeded-random.js';
 import type { SalvageTree } from '../../../src/maintenance/repair/salvage-node.js';
@@ -72,6 +73,18 @@ function leafAt(leaves: readonly Leaf[], n: number): Leaf {
 /** Position of a node's tag in the page. */
 function tagAt(page: Page, line: number): number {
   return page.pageSize - 4 * (line + page.reservedTags + 1);
+}
+
+/** Where an extent that ends at this page belongs in a leaf of a space tree. */
+function lineOfExtent(page: Page, last: number): number {
+  const node = createNodeView();
+  let line = 0;
+  for (; line < page.nodeCount; line++) {
+    page.readNode(line, node);
+    const key = page.key(node);
+    if (new DataView(key.buffer).getUint32(0, false) > last) break;
+  }
+  return line;
 }
 
 /** What a page reads like when it is exchanged with another one, byte by byte. */
@@ -291,7 +304,7 @@ describe.each(PAGE_SIZES)('salvage of a tree with pages of %i bytes', (pageSize)
     const node = createNodeView();
     const other = database.page(b.pgno);
     database.edit(a.pgno, (page) => {
-      page.dbtime -= 1;
+      page.dbtime = other.dbtime - 1;
       for (let line = 0; line < other.nodeCount; line++) {
         other.readNode(line, node);
         const [key, data] = [other.key(node), other.data(node).slice()];
@@ -300,9 +313,114 @@ describe.each(PAGE_SIZES)('salvage of a tree with pages of %i bytes', (pageSize)
         page.insertKeyed(page.nodeCount, 0, key, data);
       }
     });
-    expect((await salvage(database, tree)).nodes).toEqual(all);
+    // One of them was deleted since.
+    database.edit(b.pgno, (page) => page.deleteNode(1));
+    const expected = all.filter((one) => one !== b.nodes[1]);
+    expect((await salvage(database, tree)).nodes).toEqual(expected);
     for (const pgno of internal) pageBytes(database, pgno).fill(0);
-    expect((await salvage(database, tree)).nodes).toEqual(all);
+    expect((await salvage(database, tree)).nodes).toEqual(expected);
+  });
+
+  test('where a leaf is lost, an old image of it elsewhere does not take its place', async () => {
+    const database = sample(pageSize);
+    const { table, tree, leaves } = prepared(pageSize).people;
+    const lost = leafAt(leaves, 2).pgno;
+    const index = table.indexes.find(({ name }) => name === 'byName');
+    const elsewhere = database.pagesOf(index ?? tree).leaves.at(-1) ?? 0;
+    database.edit(elsewhere, (page) => page.copyFrom(database.page(lost)));
+    pageBytes(database, lost).fill(0);
+    const { nodes, counts } = await salvage(database, tree);
+    expect(nodes).toEqual(nodesOn(leaves, (pgno) => pgno !== lost));
+    expect(counts.candidates).toEqual([elsewhere]);
+  });
+
+  test('a leaf that is free is never used, though its parent is lost', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, internal } = prepared(pageSize).people;
+    const free = leafAt(leaves, 2).pgno;
+    database.edit(database.spaceRoot(tree.pgnoFdp, 'AE'), (page) => {
+      page.insertKeyed(lineOfExtent(page, free), 0, encodeExtentKey(free), encodeExtentData(1));
+    });
+    // Used wins where the tree still says so.
+    expect((await salvage(database, tree)).counts.candidates).toEqual([]);
+    const roots = [damagedBytes(prepared(pageSize).bytes).page(tree.pgnoFdp)];
+    for (const pgno of internal) if (pgno !== tree.pgnoFdp) pageBytes(database, pgno).fill(0);
+    // The space tree is named by the root, which therefore stays: it leads nowhere.
+    database.edit(tree.pgnoFdp, (page) => {
+      for (let line = 0; line < (roots[0]?.nodeCount ?? 0); line++) {
+        const node = createNodeView();
+        page.readNode(line, node);
+        page.view.setUint32(node.dataOffset, tree.pgnoFdp, true);
+      }
+    });
+    const { nodes, counts } = await salvage(database, tree);
+    expect(nodes).toEqual(nodesOn(leaves, (pgno) => pgno !== free));
+    expect(counts.candidates).toContain(free);
+  });
+
+  test('a pointer to a neighbour costs nothing', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, internal, all } = prepared(pageSize).people;
+    const parent = internal.find((pgno) => (database.page(pgno).flags & PAGE_FLAG.parentOfLeaf) !== 0) ?? 0;
+    const node = createNodeView();
+    database.edit(parent, (page) => {
+      page.readNode(1, node);
+      page.view.setUint32(node.dataOffset, leafAt(leaves, 3).pgno, true);
+    });
+    const { nodes, counts } = await salvage(database, tree);
+    expect(nodes).toEqual(all);
+    expect(counts).toMatchObject({ superseded: 0, dropped: [], lost: [] });
+  });
+
+  test('a leaf that fills a gap gives nothing outside of it', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, internal, all } = prepared(pageSize).people;
+    const parent = internal.find((pgno) => (database.page(pgno).flags & PAGE_FLAG.parentOfLeaf) !== 0) ?? 0;
+    const node = createNodeView();
+    const [before, filler] = [leafAt(leaves, 1), leafAt(leaves, 2)];
+    // The last row of the leaf before was deleted there; an old image of it is on the leaf behind.
+    const source = database.page(before.pgno);
+    source.readNode(source.nodeCount - 1, node);
+    const [key, data] = [source.key(node), source.data(node).slice()];
+    database.edit(before.pgno, (page) => page.deleteNode(page.nodeCount - 1));
+    database.edit(filler.pgno, (page) => {
+      page.deleteNode(page.nodeCount - 1);
+      page.insertKeyed(0, 0, key, data);
+    });
+    database.edit(parent, (page) => {
+      page.readNode(2, node);
+      page.view.setUint32(node.dataOffset, parent, true);
+    });
+    const { nodes, counts } = await salvage(database, tree);
+    const gone = [before.nodes.at(-1), filler.nodes.at(-1)];
+    expect(nodes).toEqual(all.filter((one) => !gone.includes(one)));
+    expect(counts.superseded).toBe(1);
+  });
+
+  test('a damaged leaf gives nothing outside of its bounds', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, all } = prepared(pageSize).people;
+    const [here, there] = [leafAt(leaves, 1), leafAt(leaves, 3)];
+    const node = createNodeView();
+    const source = database.page(there.pgno);
+    source.readNode(1, node);
+    const [key, data] = [source.key(node), source.data(node).slice()];
+    database.edit(there.pgno, (page) => page.deleteNode(1));
+    database.edit(here.pgno, (page) => {
+      page.deleteNode(page.nodeCount - 1);
+      page.insertKeyed(page.nodeCount, 0, key, data);
+    });
+    // Bits of the links: the checksum is wrong, and the nodes are right.
+    for (const bit of [8 * 16, 8 * 16 + 1, 8 * 16 + 3]) flipBit(database, here.pgno, bit);
+    if (pageSize > 8192) {
+      for (let quarter = 1; quarter < 4; quarter++) {
+        for (const bit of [0, 9, 19]) flipBit(database, here.pgno, 8 * 40 + 64 * (quarter - 1) + bit);
+      }
+    }
+    const { nodes, counts } = await salvage(database, tree);
+    const gone = [here.nodes.at(-1), there.nodes[1]];
+    expect(nodes).toEqual(all.filter((one) => !gone.includes(one)));
+    expect(counts.dropped).toMatchObject([{ pgno: here.pgno, why: 'bounds' }]);
   });
 
   test('a leaf that no parent knows counts where it is newer, and not where it is older', async () => {
