@@ -149,29 +149,34 @@ function* computeIndexes(
   const indexes: RepairedIndex[] = [];
   const findings: Finding[] = [];
   const bookmark = new Uint8Array(context.salvage.pageSize);
-  const unbuilt = computed.map(() => 0);
+  let bookmarkLength = 0;
+  const makers = computed.map(({ index, builder }, i) => {
+    const sort = sorts[i] as EntrySort;
+    return {
+      index,
+      builder,
+      sort,
+      unbuilt: 0,
+      emit: (key: Uint8Array, keyLength: number): void =>
+        sort.add(key, keyLength, bookmark, 0, bookmarkLength),
+    };
+  });
   try {
     yield* liveNodes(target.copy.scan, { pgnoFdp: region.pgnoRoot, objid: table.objid }, (page, node) => {
-      const end = node.dataOffset + node.dataLength;
-      const length = page.copyKey(node, bookmark);
-      locateColumns(layout, page.bytes, node.dataOffset, end, values);
-      for (const [i, { builder }] of computed.entries()) {
-        const sort = sorts[i] as EntrySort;
+      bookmarkLength = page.copyKey(node, bookmark);
+      locateColumns(layout, page.bytes, node.dataOffset, node.dataOffset + node.dataLength, values);
+      for (const maker of makers) {
         try {
-          builder.build(values, readLongValue, (key, keyLength) =>
-            sort.add(key, keyLength, bookmark, 0, length),
-          );
+          maker.builder.build(values, readLongValue, maker.emit);
         } catch (error) {
           if (!(error instanceof EseError)) throw error;
-          unbuilt[i] = (unbuilt[i] as number) + 1;
+          maker.unbuilt++;
         }
       }
     });
-    for (const [i, { index }] of computed.entries()) {
-      const sort = sorts[i] as EntrySort;
-      const missing = unbuilt[i] as number;
-      if (missing > 0) {
-        const message = `the keys of ${missing} records cannot be computed`;
+    for (const { index, sort, unbuilt } of makers) {
+      if (unbuilt > 0) {
+        const message = `the keys of ${unbuilt} records cannot be computed`;
         findings.push(indexFinding(job, index, 'IDX_MISSING', message, 'left out of the index'));
       }
       const doubles = index.unique ? doubleKeys(sort) : [];
@@ -245,19 +250,22 @@ function* writeIndex(
   const child = openIndex(region, index, trees, writer.pageSize, isUnique);
   child.begin();
   const key = new Uint8Array(writer.pageSize);
-  const before = { bytes: new Uint8Array(2 * writer.pageSize), length: -1 };
+  const before = new Uint8Array(2 * writer.pageSize);
+  let beforeLength = -1;
   let added = 0;
   for (const { bytes, keyStart, keyLength, dataLength } of sort.sorted()) {
-    const end = keyStart + keyLength + dataLength;
-    const entry = bytes.subarray(keyStart, end);
+    const length = keyLength + dataLength;
     // A record may give one key twice.
-    const isSame =
-      before.length === entry.length && Buffer.compare(before.bytes.subarray(0, before.length), entry) === 0;
+    let isSame = length === beforeLength;
+    for (let i = 0; i < length; i++) {
+      const byte = bytes[keyStart + i] as number;
+      if (isSame && before[i] !== byte) isSame = false;
+      before[i] = byte;
+      if (i < keyLength) key[i] = byte;
+    }
+    beforeLength = length;
     if (isSame) continue;
-    before.bytes.set(entry);
-    before.length = entry.length;
-    key.set(entry.subarray(0, keyLength));
-    writer.add(key, keyLength, bytes, keyStart + keyLength, end);
+    writer.add(key, keyLength, bytes, keyStart + keyLength, keyStart + length);
     if (++added % ENTRIES_PER_STEP === 0) yield;
   }
   const { nodes } = child.finishTree();
