@@ -48,7 +48,7 @@ const samples = new Map<number, Uint8Array>();
 function sample(pageSize = 4096): DamagedDatabase {
   let bytes = samples.get(pageSize);
   if (bytes === undefined) {
-    bytes = readFile(sampleDatabase({ pageSize, rows: 150 }), SAMPLE);
+    bytes = readFile(sampleDatabase({ pageSize, rows: pageSize > 8192 ? 400 : 150 }), SAMPLE);
     samples.set(pageSize, bytes);
   }
   return damagedBytes(bytes);
