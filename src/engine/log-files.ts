@@ -25,6 +25,8 @@ const RESERVE_LOGS = 2;
 const RESERVE_DIGITS = 5;
 /** Archived generations below the checkpoint that circular logging keeps (chapter 4.1.3). */
 const CIRCULAR_SLACK = 2;
+/** Logs that nobody needs and that wait to be used again: to overwrite a file costs half of making one. */
+const SPARE_LOGS = 8;
 const ZEROS_BYTES = 1 << 20;
 
 export interface LogFilesOptions {
@@ -121,12 +123,12 @@ export function createLogFiles(options: LogFilesOptions): LogFiles {
     }
   }
 
-  /** Circular logging: the oldest log that nobody needs becomes tmp, others like it go. */
+  /** Circular logging: the oldest log that nobody needs becomes tmp; of others like it, the newest are kept for later. */
   function reuseArchived(genCheckpoint: number): FileHandle | undefined {
-    const [oldest, ...others] = archivedLogs().filter(
-      ({ generation }) => generation < genCheckpoint - CIRCULAR_SLACK,
-    );
-    for (const { path } of others) fs.unlink(path);
+    const unneeded = archivedLogs().filter(({ generation }) => generation < genCheckpoint - CIRCULAR_SLACK);
+    const surplus = Math.max(0, unneeded.length - 1 - SPARE_LOGS);
+    for (const { path } of unneeded.slice(0, surplus)) fs.unlink(path);
+    const oldest = unneeded[surplus];
     if (oldest === undefined) return undefined;
     return takeOver(oldest.path, false);
   }

@@ -532,6 +532,27 @@ describe('circular logging', () => {
   });
 });
 
+describe('logs that a checkpoint releases all at once', () => {
+  it('wait to be used again, the newest eight of them', () => {
+    const disk = createSimulatedDisk();
+    let generation = 1;
+    const log = newStream(disk, { circular: true, checkpoint: () => ({ generation, isec: 1, ib: 0 }) });
+    while (log.generation < 14) log.rollOver();
+    const archived = (): number[] =>
+      findLogStream(disk, LOG_FOLDER, 'E00')
+        .archived.map((entry) => entry.generation)
+        .sort((a, b) => a - b);
+    expect(archived()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    generation = 14;
+    log.rollOver();
+    // Below 12 nobody needs them: 1 and 2 went, 3 became the current log.
+    expect(archived()).toEqual([4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    log.rollOver();
+    expect(archived()).toEqual([5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    log.close();
+  });
+});
+
 describe('a log that is reused', () => {
   it('has its new name for certain before it gets its new header', () => {
     const disk = createSimulatedDisk({ trace: true });
