@@ -87,5 +87,5 @@ describe('space', () => {
       const [ours, theirs] = [original, replayed].map((source) => source && contentOf(source, pgno));
       expect([pgno, theirs]).toEqual([pgno, ours]);
     }
-  }, 60_000);
+  }, 300_000);
 });
