@@ -1,5 +1,5 @@
 import { OBJID_CATALOG, OBJID_DATABASE, PGNO_DATABASE } from '../format/catalog-row.js';
-import { DATABASE_STATE, type HeaderChanges } from '../format/database-header.js';
+import { DATABASE_STATE, type HeaderChanges, UPDATE_LAST_RESIZE } from '../format/database-header.js';
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
@@ -432,6 +432,31 @@ export class Database implements SchemaHost {
     this.#synced = { pagesWritten, lastPgno };
   }
 
+  /** Cuts the file behind page `pgnoLast`: nothing owns the pages there any more, and no page of theirs is changed. */
+  shrinkFile(pgnoLast: number): void {
+    const { pool, transactions } = this;
+    const cpgShrunk = pool.lastPgno - pgnoLast;
+    if (cpgShrunk <= 0) return;
+    transactions.guard(() => {
+      this.flush();
+      const lgpos = transactions.logRecord('ShrinkDB', { dbid: this.dbid, pgnoLast, cpgShrunk });
+      transactions.log.makeDurable();
+      pool.shrink(pgnoLast);
+      this.#file.sync();
+      const { shrinkCount } = this.headerFile.header;
+      this.headerFile.change({
+        shrinkCount: shrinkCount + 1,
+        logtimeLastShrink: logtimeOf(this.#environment.clock.now()),
+        ...this.#resizedAt(lgpos),
+      });
+      this.headerFile.write();
+    });
+  }
+
+  #resizedAt(lgpos: Lgpos): HeaderChanges {
+    return this.headerFile.header.updateMajor >= UPDATE_LAST_RESIZE ? { lgposLastResize: lgpos } : {};
+  }
+
   /** The header of a database that is clean at a position of the log. */
   markClean(lgpos: Lgpos): void {
     const now = logtimeOf(this.#environment.clock.now());
@@ -448,6 +473,7 @@ export class Database implements SchemaHost {
       genMaxCommitted: 0,
       genMinConsistent: 0,
       logtimeGenMaxCommitted: undefined,
+      ...this.#resizedAt(lgpos),
     });
     this.headerFile.write();
   }

@@ -8,6 +8,7 @@ import {
   type HeaderChanges,
   newDatabaseBytes,
   newDatabaseHeader,
+  UPDATE_LAST_RESIZE,
 } from '../format/database-header.js';
 import { DBTIME_START } from '../format/dbtime.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
@@ -310,7 +311,7 @@ export class Instance {
       }
       return this.transactions.guard(() => {
         this.#log.makeDurable();
-        headerFile.change(this.#attachedHeader(dbid, lgposAttach));
+        headerFile.change(this.#attachedHeader(dbid, lgposAttach, header.updateMajor));
         headerFile.write();
         const database = this.#open({ file, headerFile, path, loggedPath, dbid, lgposAttach }, options, {
           dbtime: header.dbtimeDirtied,
@@ -348,7 +349,7 @@ export class Instance {
     }
   }
 
-  #attachedHeader(dbid: number, lgposAttach: Lgpos): HeaderChanges {
+  #attachedHeader(dbid: number, lgposAttach: Lgpos, updateMajor: number): HeaderChanges {
     const { generation } = lgposAttach;
     return {
       state: DATABASE_STATE.dirtyShutdown,
@@ -363,6 +364,7 @@ export class Instance {
       genMaxCommitted: generation,
       genMinConsistent: generation,
       logtimeGenMaxCommitted: this.#log.header.tmCreate,
+      ...(updateMajor >= UPDATE_LAST_RESIZE ? { lgposLastResize: lgposAttach } : {}),
     };
   }
 

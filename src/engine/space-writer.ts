@@ -395,6 +395,33 @@ export class SpaceWriter implements TreeSpaceSource {
     this.freeExtent(session, this.#parentOf(tree), owned.first, owned.count);
   }
 
+  /**
+   * Takes the available pages at the end of the database from page 1. Returns the last page that it owns afterwards.
+   *
+   * An extent that is cut is another one for the tree that holds it. `beginSegment` lets the next records begin a segment
+   * of the log: both of the exchange are in it, or a crash leaves neither.
+   */
+  releaseEnd(session: Session, beginSegment: () => void): number {
+    const root = this.treeAt(PGNO_DATABASE);
+    const owned = this.#spaceTree(root, 'owned');
+    const available = this.#spaceTree(root, 'available');
+    for (;;) {
+      const extent = this.#lastExtent(owned);
+      if (extent === undefined) throw new EseError('JET_errSPOwnExtCorrupted', 'the database owns no page');
+      const free = this.#extentEndingAt(available, extent.last);
+      if (free === undefined) return extent.last;
+      const key = encodeExtentKey(extent.last);
+      this.#trees.removeSpaceNode(session, available, key);
+      beginSegment();
+      this.#trees.removeSpaceNode(session, owned, key);
+      if (free.first <= extent.first) continue;
+      const last = free.first - 1;
+      const data = encodeExtentData(last - extent.first + 1);
+      this.#trees.insert(session, owned, encodeExtentKey(last), data, false);
+      return last;
+    }
+  }
+
   /** Gives all that a tree owns back to its parent. The tree is gone afterwards; its children must be already. */
   freeTree(session: Session, tree: Tree): void {
     const header = this.#header(tree.pgnoFdp);

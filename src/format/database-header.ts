@@ -458,6 +458,9 @@ function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
+/** From this format update on, headers know the position of the last change of the file's size (chapter 1.2.2). */
+export const UPDATE_LAST_RESIZE = 110;
+
 /**
  * Throws the error with which an attach refuses this header (chapter 1.2.3), apart from its state:
  * wrong magic or version `JET_errInvalidDatabaseVersion`, other kind of file `JET_errDatabaseCorrupted`.

@@ -2,7 +2,12 @@ import { type BufferPool, createBufferPool, type FrameMemory } from '../engine/b
 import type { HeaderFile } from '../engine/header-file.js';
 import { readTreeSpace } from '../engine/space-reader.js';
 import { OBJID_DATABASE, PGNO_DATABASE } from '../format/catalog-row.js';
-import { DATABASE_STATE, type DatabaseHeader, type HeaderChanges } from '../format/database-header.js';
+import {
+  DATABASE_STATE,
+  type DatabaseHeader,
+  type HeaderChanges,
+  UPDATE_LAST_RESIZE,
+} from '../format/database-header.js';
 import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { LGPOS_NONE } from '../format/lgpos.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
@@ -300,7 +305,6 @@ export class AttachedDatabase {
 }
 
 /** Format updates from which on header fields exist (chapter 1.2.2). */
-const UPDATE_LAST_RESIZE = 110;
 const UPDATE_TIME_MAX_REQUIRED = 150;
 const UPDATE_PRE_REDO = 160;
 

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { EseError } from '../../format/ese-error.js';
+import type { FileSystem } from '../../io/file-system.js';
 import { CHECKPOINT_EXTENSIONS, type LogDigits } from '../../io/log-file-names.js';
 import {
   type DatabaseReport,
@@ -37,7 +38,7 @@ export const recoverMode: Mode = {
   run: async (context) => {
     const { command, host } = context;
     if (command.positional === null) throw new MissingArgument('logfile base name');
-    refuseUnavailable(command);
+    const wish = spaceWish(context);
     const until = command.long.get('until');
     const limit = typeof until === 'string' ? readUntil(until) : undefined;
     printParameters(context, command.positional);
@@ -64,7 +65,9 @@ export const recoverMode: Mode = {
           });
       bar?.complete();
       if (isDryRun) warnOfCheckpoint(context, result);
-      return finished(context, result);
+      const outcome = finished(context, result);
+      if (wish === undefined || isDryRun) return outcome;
+      return await withSpaceGivenBack(context, options, wish, result, outcome);
     } catch (error) {
       bar?.fail();
       const report = failure === undefined ? null : recoveryReport(failure, true);
@@ -78,16 +81,57 @@ export const recoverMode: Mode = {
   },
 };
 
-/** Switches that a later version has. To ignore them would be to do something else than what was asked. */
-function refuseUnavailable(command: ModeCommand): void {
-  const switches = [
-    ['k', '/k (shrink after recovery)'],
-    ['kf', '/kf (shrink after recovery)'],
-    ['p', '/p (reclaim leaked space)'],
-  ] as const;
-  const name = switches.find(([name]) => hasSwitch(command, name))?.[1];
-  if (name === undefined) return;
-  throw new EseError('JET_errFeatureNotAvailable', `${name} is not available in this version`);
+/** `/k`, `/kf` and `/p`: what is done with the space of a database once it is clean. */
+interface SpaceWish {
+  readonly path: string;
+  readonly shrinks: boolean;
+  readonly reclaims: boolean;
+}
+
+function spaceWish({ command, host }: ModeContext): SpaceWish | undefined {
+  const given = ['k', 'kf', 'p'].filter((name) => hasSwitch(command, name));
+  const [name] = given;
+  if (name === undefined) return undefined;
+  if (given.length > 1) throw new UsageError('Usage Error: Only one of /k, /kf and /p is allowed.');
+  if (hasSwitch(command, 'u')) {
+    throw new UsageError(`Usage Error: /${name} needs a whole recovery, and /u stops it before its end.`);
+  }
+  const path = meantPath(host, switchValue(command, name) ?? '');
+  if (host.probe(path) === 'directory') {
+    throw new EseError('JET_errInvalidPath', `/${name} needs the file of a database, not a directory`, {
+      file: path,
+    });
+  }
+  return { path, shrinks: name !== 'p', reclaims: name !== 'k' };
+}
+
+/** Gives back what a database does not use, once all of them are clean. */
+async function withSpaceGivenBack(
+  { host, say }: ModeContext,
+  { baseName, logPath, systemPath }: RecoveryOptions,
+  wish: SpaceWish,
+  { databases }: RecoveryResult,
+  outcome: ModeOutcome,
+): Promise<ModeOutcome> {
+  const { reclaimSpace } = await import('../../maintenance/reclaim-space.js');
+  const known = databases.find(({ path }) => path !== undefined && isSameFile(host.fs, path, wish.path));
+  try {
+    const place = { baseName, logPath, systemPath, loggedPath: known?.loggedPath };
+    const space = await reclaimSpace(host.environment, { ...place, ...wish });
+    say();
+    if (wish.reclaims) say(`Leaked pages made available: ${space.reclaimedPages} (${space.path})`);
+    if (wish.shrinks)
+      say(`Database shrunk from ${space.pagesBefore} to ${space.pagesAfter} pages: ${space.path}`);
+    return { ...outcome, result: { ...outcome.result, space } };
+  } catch (error) {
+    // The recovery itself is done.
+    if (error instanceof EseError) return { ...outcome, error };
+    throw error;
+  }
+}
+
+function isSameFile(fs: FileSystem, a: string, b: string): boolean {
+  return fs.exists(a) && fs.exists(b) && fs.stat(a).identity === fs.stat(b).identity;
 }
 
 function relocations(command: ModeCommand): { typed: string; relocation: DatabaseRelocation }[] {
