@@ -132,7 +132,7 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['--keep-lost <dir>', 'keep damaged pages and lost records there'],
         ['--force-header', 'make a header from what the pages say, if both copies are damaged'],
         ['--lv <what>', 'values with missing parts: null (default), zero, truncate, drop-record'],
-        ['--unique <what>', 'records with one key of a unique index: demote (default) or fail'],
+        ['--unique <what>', 'records with one key of a unique index: demote (default), drop-older, fail'],
         ['--schema-from <db>', 'a database with the definitions of tables that the catalog has lost'],
         ['--keep-orphans', 'keep long values that no record refers to'],
         ['--strict', 'leave out records that no checksum speaks for'],

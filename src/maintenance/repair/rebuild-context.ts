@@ -32,6 +32,8 @@ export interface TableRebuild {
   readonly lost: LostItems | undefined;
   /** Whether roots of this format can keep an auto-increment maximum (chapter 2.1.2). */
   readonly keepsAutoIncrement: boolean;
+  /** Records that are left out, by table: their keys in hexadecimal. */
+  readonly excluded: ReadonlyMap<number, ReadonlySet<string>>;
   /** What changes in the catalog. */
   readonly edits: CatalogEdits;
 }

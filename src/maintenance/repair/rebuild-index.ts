@@ -20,7 +20,8 @@ import { type KeyMasker, markAsSortKey } from '../integrity/key-mask.js';
 import type { Finding } from '../report-values.js';
 import { openIndex, type TableRebuild, type TargetReader } from './rebuild-context.js';
 import type { RepairedIndex } from './repair-report.js';
-import { INDEX_ENTRY } from './salvage-judge.js';
+import { createRecordJudge, INDEX_ENTRY } from './salvage-judge.js';
+import type { SalvageSource } from './salvage-source.js';
 import { salvageNodes } from './salvage-tree.js';
 
 /**
@@ -180,6 +181,9 @@ function* computeIndexes(
         findings.push(indexFinding(job, index, 'IDX_MISSING', message, 'left out of the index'));
       }
       const doubles = index.unique ? doubleKeys(sort) : [];
+      if (doubles.length > 0 && context.options.unique === 'drop-older') {
+        throw new DoubleRecords(table, doubles);
+      }
       for (const double of doubles) findings.push(doubleFinding(context, job, index, double));
       if (doubles.length > 0) context.edits.demoted.add(index.objid);
       const entries = yield* writeIndex(context, job, index, sort, index.unique && doubles.length === 0);
@@ -193,24 +197,61 @@ function* computeIndexes(
 
 const DOUBLES_LISTED = 1000;
 
+/** An entry whose key another entry has. All three are hexadecimal. */
 interface DoubleKey {
   readonly key: string;
   readonly bookmark: string;
+  /** Of the record that has the key first. */
+  readonly first: string;
+}
+
+/** Records that share keys of a unique index, of which only the newest are to stay. */
+export class DoubleRecords extends Error {
+  readonly table: TableDefinition;
+  readonly doubles: readonly DoubleKey[];
+
+  constructor(table: TableDefinition, doubles: readonly DoubleKey[]) {
+    super(`records of table ${table.name} share keys of a unique index`);
+    this.table = table;
+    this.doubles = doubles;
+  }
+}
+
+/** Finds which of those records are the older ones, by the pages that they lie on. Returns their keys. */
+export function* olderRecords(salvage: SalvageSource, { table, doubles }: DoubleRecords): Steps<Set<string>> {
+  const dbtimes = new Map(doubles.flatMap(({ bookmark, first }) => [bookmark, first]).map((key) => [key, 0]));
+  const { pgnoFdp, objid } = table;
+  const judge = createRecordJudge(table, salvage.pageSize);
+  yield* salvageNodes(salvage, { pgnoFdp, objid, kind: 'table', isUnique: true, judge }, (node) => {
+    const key = hexOf(node.key.subarray(0, node.keyLength));
+    if (dbtimes.has(key)) dbtimes.set(key, salvage.read(node.pgno).page.dbtime);
+  });
+  const newest = new Map<string, string>();
+  const older = new Set<string>();
+  for (const { key, bookmark, first } of doubles) {
+    const best = newest.get(key) ?? first;
+    const isNewer = (dbtimes.get(bookmark) ?? 0) > (dbtimes.get(best) ?? 0);
+    newest.set(key, isNewer ? bookmark : best);
+    older.add(isNewer ? best : bookmark);
+  }
+  return older;
 }
 
 /** Entries whose key another entry has already. */
 function doubleKeys(sort: EntrySort): DoubleKey[] {
   const doubles: DoubleKey[] = [];
   let before: Uint8Array | undefined;
+  let first = '';
   for (const { bytes, keyStart, keyLength, dataLength } of sort.sorted()) {
     const key = bytes.subarray(keyStart, keyStart + keyLength);
     if (before !== undefined && Buffer.compare(before, key) === 0) {
       if (doubles.length < DOUBLES_LISTED) {
         const data = bytes.subarray(keyStart + keyLength, keyStart + keyLength + dataLength);
-        doubles.push({ key: hexOf(key), bookmark: hexOf(data) });
+        doubles.push({ key: hexOf(key), bookmark: hexOf(data), first });
       }
     } else {
       before = key.slice();
+      first = hexOf(bytes.subarray(keyStart + keyLength, keyStart + keyLength + dataLength));
     }
   }
   return doubles;

@@ -337,6 +337,7 @@ class TableRun {
     const integer =
       autoIncrement === undefined ? undefined : createIntegerReader(this.#layout, autoIncrement);
     const figures = this.#figures;
+    const excluded = this.#context.excluded.get(table.objid);
     let highest = 0n;
     region.begin();
     const counts = yield* this.#salvage(
@@ -344,6 +345,10 @@ class TableRun {
       (node) => {
         const { key, keyLength, bytes, dataOffset, dataLength } = node;
         const end = dataOffset + dataLength;
+        if (excluded?.has(hexOf(key.subarray(0, keyLength))) === true) {
+          this.#dropRecord(node, 'a newer record has its key in a unique index');
+          return;
+        }
         const lost = mender.look(bytes, dataOffset, end);
         if (lost !== 0) {
           if (lost < 0) {

@@ -41,6 +41,7 @@ import { type DiscoveredTable, type Discovery, discoverTables } from './discover
 import { type LostItems, openLostItems } from './lost-items.js';
 import { classOf, PAGE_CLASS, type PageScan, scanPages } from './page-scan.js';
 import type { TargetReader } from './rebuild-context.js';
+import { DoubleRecords, olderRecords } from './rebuild-index.js';
 import { type RebuiltTable, rebuildTable, type TableDamage } from './rebuild-table.js';
 import type { RepairedTable, RepairOptions, RepairResult } from './repair-report.js';
 import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
@@ -100,18 +101,26 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
     const schema = await readSchema(job);
     const catalog = await drain(readCatalog(job, salvage, schema), job, 0);
     const damaged = new Map(catalog.damaged);
+    const excluded = new Map<number, Set<string>>();
     for (;;) {
       removeTemporaries(fs, temp);
       replaceFile(environment, temp, twice(unfinishedHeader(job)));
       const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
       try {
         const outcome = await drain(
-          new Rebuild(job, salvage, catalog, damaged, target, lost).run(),
+          new Rebuild(job, salvage, catalog, { damaged, excluded }, target, lost).run(),
           job,
           leafPages(scan),
         );
         return await finish(job, salvage, catalog, outcome, target, lost);
       } catch (error) {
+        if (error instanceof DoubleRecords) {
+          const { objid } = error.table;
+          const older = await drain(olderRecords(salvage, error), job, 0);
+          excluded.set(objid, new Set([...(excluded.get(objid) ?? []), ...older]));
+          damaged.set(objid, new Set());
+          continue;
+        }
         // A table that the check found sound, and that cannot be read all the same.
         if (!(error instanceof UnsoundTable) || damaged.has(error.objid)) throw error;
         damaged.set(error.objid, new Set());
@@ -270,12 +279,18 @@ interface RebuildOutcome {
   readonly edits: CatalogEdits;
 }
 
+/** What attempts so far have shown. */
+interface KnownDamage {
+  readonly damaged: ReadonlyMap<number, ReadonlySet<number>>;
+  readonly excluded: ReadonlyMap<number, ReadonlySet<string>>;
+}
+
 /** One attempt. */
 class Rebuild {
   readonly #job: RebuildJob;
   readonly #salvage: SalvageSource;
   readonly #catalog: UsedCatalog;
-  readonly #damaged: ReadonlyMap<number, ReadonlySet<number>>;
+  readonly #known: KnownDamage;
   readonly #target: FileHandle;
   readonly #lost: LostItems | undefined;
 
@@ -283,14 +298,14 @@ class Rebuild {
     job: RebuildJob,
     salvage: SalvageSource,
     catalog: UsedCatalog,
-    damaged: ReadonlyMap<number, ReadonlySet<number>>,
+    known: KnownDamage,
     target: FileHandle,
     lost: LostItems | undefined,
   ) {
     this.#job = job;
     this.#salvage = salvage;
     this.#catalog = catalog;
-    this.#damaged = damaged;
+    this.#known = known;
     this.#target = target;
     this.#lost = lost;
   }
@@ -322,13 +337,14 @@ class Rebuild {
       findingsMax: options.findingsMax ?? FINDINGS_MAX,
       lost: this.#lost,
       keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
+      excluded: this.#known.excluded,
       edits,
     };
     const { tables, records, discovered } = this.#catalog;
     const done: RebuiltTable[] = [];
     const catalogTable = tables.find(({ objid }) => objid === OBJID_CATALOG) ?? CATALOG_DEFINITION;
     const layout = createRecordLayout(catalogTable.columns, pageSize);
-    const damaged = this.#damaged;
+    const { damaged } = this.#known;
     const built = yield* makeDatabase(builder, {
       tables,
       rows: () => editedRows(records, edits, layout, pageSize),
