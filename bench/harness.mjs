@@ -20,7 +20,8 @@ import { join } from 'node:path';
 const ROUNDS = 7;
 
 /**
- * Runs the contenders in turns and prints their medians. The ratios are speeds relative to the first one.
+ * Runs the contenders in turns and prints their medians. The ratios are speeds relative to the first one, by time and by
+ * time of processors.
  *
  * @param {string} title
  * @param {number} bytes bytes that one round of a contender works on; 0 if only the time counts
@@ -31,18 +32,21 @@ const ROUNDS = 7;
 export async function compare(title, bytes, contenders, rounds = ROUNDS) {
   const times = await measure(contenders, rounds);
   console.log(`\n${title} (${rounds} rounds)`);
-  console.log('     ratio       GB/s  median ms  (fastest .. slowest)');
-  const first = { rate: 0, median: 0 };
+  console.log('     ratio  ratio CPU       GB/s  median ms  CPU ms  (fastest .. slowest ms)');
+  const first = { rate: 0, median: 0, cpu: 0, own: 0 };
   for (const [i, { name, bytes: own = bytes }] of contenders.entries()) {
     const sorted = (times[i] ?? []).map(({ ms }) => ms).sort((a, b) => a - b);
     const median = sorted[sorted.length >> 1] ?? 0;
+    const processors = (times[i] ?? []).map(({ cpu }) => cpu).sort((a, b) => a - b);
+    const cpu = processors[processors.length >> 1] ?? 0;
     const rate = own / median / 1e6;
-    if (i === 0) Object.assign(first, { rate, median });
+    if (i === 0) Object.assign(first, { rate, median, cpu, own });
     const ratio = bytes === 0 ? first.median / median : rate / first.rate;
+    const ratioCpu = (first.cpu / cpu) * (bytes === 0 ? 1 : own / first.own);
     const range = `(${number(sorted[0] ?? 0, 1)} .. ${number(sorted.at(-1) ?? 0, 1)})`;
     const speed = bytes === 0 ? '-' : number(rate, 2);
     console.log(
-      `${number(ratio, 2).padStart(8)} x ${speed.padStart(10)} ${number(median, 1).padStart(10)}  ${range.padEnd(22)} ${name}`,
+      `${number(ratio, 2).padStart(8)} x ${number(ratioCpu, 2).padStart(8)} x ${speed.padStart(10)} ${number(median, 1).padStart(10)} ${number(cpu, 0).padStart(7)}  ${range.padEnd(22)} ${name}`,
     );
   }
 }
@@ -79,12 +83,47 @@ export async function compareItems(title, item, items, contenders, rounds = ROUN
 }
 
 /**
+ * Runs contenders over logs of their own in turns, and prints records and bytes of log a second. The ratios to the first
+ * one are those of `unit`, by time and by time of processors.
+ *
+ * @param {string} title
+ * @param {'records' | 'logBytes'} unit
+ * @param {(Contender & { records: number, logBytes: number })[]} contenders
+ * @param {number} [rounds]
+ */
+export async function compareLogs(title, unit, contenders, rounds = ROUNDS) {
+  const times = await measure(contenders, rounds);
+  console.log(`\n${title} (${rounds} rounds)`);
+  console.log('     ratio  ratio CPU  K records/s   MB/s  median ms  CPU ms  (fastest .. slowest ms)');
+  const first = { rate: 0, perCpu: 0 };
+  for (const [i, { name, records, logBytes }] of contenders.entries()) {
+    const sorted = (times[i] ?? []).map(({ ms }) => ms).sort((a, b) => a - b);
+    const processors = (times[i] ?? []).map(({ cpu }) => cpu).sort((a, b) => a - b);
+    const ms = sorted[sorted.length >> 1] ?? 0;
+    const cpu = processors[processors.length >> 1] ?? 0;
+    const amount = unit === 'records' ? records : logBytes;
+    if (i === 0) Object.assign(first, { rate: amount / ms, perCpu: amount / cpu });
+    const cells = [
+      `${number(amount / ms / first.rate, 2)} x`.padStart(10),
+      `${number(amount / cpu / first.perCpu, 2)} x`.padStart(11),
+      number(records / ms, 0).padStart(13),
+      number(logBytes / ms / 1000, 0).padStart(7),
+      number(ms, 0).padStart(11),
+      number(cpu, 0).padStart(8),
+    ];
+    console.log(
+      `${cells.join('')}  (${number(sorted[0] ?? 0, 0)} .. ${number(sorted.at(-1) ?? 0, 0)})  ${name}`,
+    );
+  }
+}
+
+/**
  * Runs the contenders in turns; the first round is dropped.
  *
  * @param {Contender[]} contenders
  * @param {number} rounds
  */
-export async function measure(contenders, rounds) {
+async function measure(contenders, rounds) {
   const times = contenders.map(() => /** @type {{ ms: number, cpu: number }[]} */ ([]));
   for (let round = 0; round <= rounds; round += 1) {
     for (const [i, { run, prepare, cpu }] of contenders.entries()) {
