@@ -253,18 +253,28 @@ class Surveyor {
     const { page, worth } = found;
     if (worth === 'lost' || !page.isLeaf || (page.flags & UNUSABLE) !== 0 || !this.#hasRole(page))
       return false;
-    return (
-      page.objid === this.#tree.objid || (page.isRoot && this.#isProvenMember(found, undefined, undefined))
-    );
+    if (page.objid === this.#tree.objid) return true;
+    // Where no page at all carries the number of the tree, it is the number that is wrong.
+    const isOnly = this.#source.pagesOf(this.#tree.objid).length === 0;
+    return page.isRoot && this.#isProvenMember(found, undefined, undefined, isOnly);
   }
 
-  /** Whether a page of another objid belongs to the tree by its keys and records. */
-  #isProvenMember(found: SalvagePage, lower: Uint8Array | undefined, upper: Uint8Array | undefined): boolean {
+  /**
+   * Whether a page of another objid belongs to the tree by its keys and records.
+   *
+   * @param isLikely other evidence than these speaks for it
+   */
+  #isProvenMember(
+    found: SalvagePage,
+    lower: Uint8Array | undefined,
+    upper: Uint8Array | undefined,
+    isLikely = false,
+  ): boolean {
     const { page, worth } = found;
     const { judge } = this.#tree;
     const isBounded = lower !== undefined || upper !== undefined;
     if (worth !== 'intact' || page.nodeCount === 0 || !this.#hasRole(page)) return false;
-    if (!judge.isStrong && !isBounded) return false;
+    if (!judge.isStrong && !isBounded && !isLikely) return false;
     for (let line = 0; line < page.nodeCount; line++) {
       page.readNode(line, this.#node);
       const keyLength = readSortKey(page, this.#node, this.#tree.isUnique, this.#key);
