@@ -156,8 +156,12 @@ export function compareDumps(before: LogicalDump, after: LogicalDump): DumpDiffe
     for (const row of gone) {
       const at = extra.findIndex((other) => isSameRow(row, other, key));
       const [found] = at < 0 ? [] : extra.splice(at, 1);
-      if (found === undefined) missing.push({ table, row });
-      else changed.push({ table, row, now: found });
+      if (found !== undefined) changed.push({ table, row, now: found });
+      else missing.push({ table, row });
+    }
+    // Without a key, nothing tells a row with other values from another row.
+    while (key.length === 0 && extra.length > 0 && missing.at(-1)?.table === table) {
+      changed.push({ ...(missing.pop() as RowDifference), now: extra.pop() ?? '' });
     }
     invented.push(...extra.map((row) => ({ table, row })));
   }

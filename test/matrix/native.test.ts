@@ -23,7 +23,7 @@ describe.each(PAGE_SIZES)('the corruption matrix over a database with pages of %
 
   describe('/p', () => {
     test.each(ROWS)('row %i: %s', async (_number, _what, row) => {
-      expect(await judgeRepair(database, row)).toBe(true);
+      expect(await judgeRepair(database, row, untouched)).toBe(true);
     });
   });
 });

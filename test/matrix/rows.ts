@@ -218,7 +218,7 @@ export const MATRIX: readonly MatrixRow[] = [
     k: {},
     g: {
       error: CORRUPT,
-      codes: ['E CAT_ENTRY'],
+      codes: [],
       also: ELSEWHERE,
     },
     p: {},
@@ -243,7 +243,7 @@ export const MATRIX: readonly MatrixRow[] = [
     g: {
       error: CORRUPT,
       codes: ['E CAT_DUP_OBJID'],
-      also: ['E CAT_ENTRY', 'E PAGE_WRONG_OBJID', 'W CAT_DIFFERENT', ...AFTER_LOSS],
+      also: ['E CAT_ENTRY', 'E NODE_DUP', 'E PAGE_WRONG_OBJID', 'W CAT_DIFFERENT', ...AFTER_LOSS],
     },
     p: {},
   },

@@ -202,8 +202,8 @@ export type PageFaultName = keyof typeof PAGE_FAULTS;
 export function damagePages(name: PageFaultName, place: DatabasePlace) {
   return (victim: DatabaseVictim, choice: FaultChoice): void => {
     const { older } = choice;
-    const needsOlder = name === 'stale-page' && older !== undefined && choice.pgno === undefined;
-    const pages = needsOlder ? olderPages(victim, choice, place, older) : pickPages(victim, choice, place);
+    const isChosen = name !== 'stale-page' || choice.pgno !== undefined;
+    const pages = isChosen ? pickPages(victim, choice, place) : olderPages(victim, choice, place, older);
     for (const page of pages) PAGE_FAULTS[name](victim, page, choice);
   };
 }
@@ -212,8 +212,12 @@ function olderPages(
   victim: DatabaseVictim,
   choice: FaultChoice,
   place: DatabasePlace,
-  older: NonNullable<FaultChoice['older']>,
+  older: FaultChoice['older'],
 ): PlacedPage[] {
+  if (older === undefined) {
+    const several = pagesAt(victim, choice, place).filter(({ pgno }) => victim.page(pgno).nodeCount > 1);
+    return victim.pick(choice, several, 'page with several nodes');
+  }
   const found = pagesAt(victim, choice, place).filter(
     ({ pgno }) => pgno > 0 && isOlderThere(victim, pgno, older),
   );
