@@ -2,6 +2,7 @@ import { createFilePageSource } from '../engine/page-source.js';
 import { walkTree } from '../engine/tree-reader.js';
 import {
   electHeader,
+  FILE_TYPE,
   HEADER_ELECTION_BYTES,
   HEADER_MAGIC,
   type HeaderCopy,
@@ -88,6 +89,8 @@ export interface DatabaseVerification {
    */
   readonly error: EseError | undefined;
   readonly header: HeaderElection;
+  /** A streaming file (`.stm`): only its headers were verified, the checksums of its data lie in the database. */
+  readonly isStreaming: boolean;
   /** Durations of the reads, in milliseconds; they differ from run to run. */
   readonly readTimes: { readonly totalMs: number; readonly slowestMs: number; readonly fastestMs: number };
 }
@@ -112,7 +115,8 @@ export async function verifyDatabase(
   options: VerifyOptions = {},
 ): Promise<DatabaseVerification> {
   const { fileBytes, header, pageSize, lastOwnedPgno } = examine(fs, path, options.pageSize);
-  const lastPgno = Math.max(0, Math.floor(fileBytes / pageSize) - 2);
+  const isStreaming = isStreamingFile(header);
+  const lastPgno = isStreaming ? 0 : Math.max(0, Math.floor(fileBytes / pageSize) - 2);
   const findingsMax = options.findingsMax ?? FINDINGS_MAX;
   const pagesPerRange = Math.max(1, Math.min(RANGE_BYTES / pageSize, options.throttlePages ?? Infinity));
   const input: ChecksumInput = {
@@ -141,7 +145,7 @@ export async function verifyDatabase(
 
   const totals = parts.reduce((a, b) => mergeTotals(a, b, findingsMax));
   const headerFindings = [header.primary, header.shadow].flatMap(headerFinding);
-  const sizeFindings = fileBytes % pageSize === 0 ? [] : [partialPage(fileBytes % pageSize)];
+  const sizeFindings = isStreaming || fileBytes % pageSize === 0 ? [] : [partialPage(fileBytes % pageSize)];
   const findings = [
     ...headerFindings,
     ...pageFindings(totals.list),
@@ -183,12 +187,20 @@ export async function verifyDatabase(
       ? new EseError('JET_errDatabaseCorrupted', 'checksum errors were found', { file: path })
       : lost,
     header,
+    isStreaming,
     readTimes: {
       totalMs: totals.readMs,
       slowestMs: totals.readMsMax,
       fastestMs: Math.min(totals.readMsMin, totals.readMsMax),
     },
   };
+}
+
+/** Value of the header field attrib in a streaming file, which Exchange 2000 and 2003 have (chapter 1.2.2). */
+const ATTRIB_STREAMING = 1;
+
+function isStreamingFile({ header }: HeaderElection): boolean {
+  return header?.fileType === FILE_TYPE.streaming || header?.attrib === ATTRIB_STREAMING;
 }
 
 interface Examined {

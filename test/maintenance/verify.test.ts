@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HEADER_MAGIC, writeHeaderFields } from '../../src/format/database-header.js';
+import { xorChecksum } from '../../src/format/page-checksum.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { verifyDatabase } from '../../src/maintenance/verify.js';
 import { closePool, warmPool } from '../../src/workers/pool.js';
@@ -83,6 +84,33 @@ describe('verifyDatabase', () => {
       reads: 4,
       findings: [],
     });
+  });
+
+  test.each([
+    ['says so', { attrib: 1 }],
+    ['is called so', { fileType: 2 }],
+  ])('verifies the headers alone of a streaming file that %s', async (_what, fields) => {
+    const header = new Uint8Array(PAGE_SIZE);
+    writeHeaderFields(header, {
+      magic: HEADER_MAGIC,
+      version: 0x620,
+      cbPageSize: PAGE_SIZE,
+      state: 3,
+      ...fields,
+    });
+    new DataView(header.buffer).setUint32(0, xorChecksum(header), true);
+    const path = join(mkdtempSync(join(folder, 'stm-')), 'priv1.stm');
+    const data = generateBytes(1, 3 * PAGE_SIZE);
+    writeFileSync(path, Buffer.concat([header, header, data, data.subarray(0, 100)]));
+    const sound = await verifyDatabase(nodeFileSystem, path);
+    expect(sound.error).toBeUndefined();
+    expect(sound.isStreaming).toBe(true);
+    expect(sound.report.findings).toEqual([]);
+    expect(sound.report.pages).toMatchObject({ total: 0, seen: 2, badChecksums: 0 });
+    patch(path, PAGE_SIZE + 600, 1, 2, 3, 4);
+    const damaged = await verifyDatabase(nodeFileSystem, path);
+    expect(damaged.error?.code).toBe(-1206);
+    expect(damaged.report.findings.map(({ code }) => code)).toEqual(['HDR_SHADOW_BAD']);
   });
 
   test('counts and lists each kind of damage, by page number', async () => {

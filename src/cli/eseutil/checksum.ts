@@ -166,7 +166,7 @@ async function verifyDatabaseFile(context: ModeContext, file: string): Promise<M
   const started = host.now();
   const bar = context.progress('Checksum Status (% complete)');
   try {
-    const { report, error, readTimes } = await verifyDatabase(host.fs, file, {
+    const { report, error, readTimes, isStreaming } = await verifyDatabase(host.fs, file, {
       workers: context.workers,
       signal: context.signal,
       pageSize: forcedPageSize(command),
@@ -176,6 +176,12 @@ async function verifyDatabaseFile(context: ModeContext, file: string): Promise<M
       onProgress: bar.update,
     });
     bar.complete();
+    if (isStreaming) {
+      say();
+      say(
+        'This is a streaming file: its headers were verified; the checksums of its data lie in the database.',
+      );
+    }
     for (const finding of report.findings) {
       event('finding', finding);
       const line = findingLine(finding);
