@@ -8,8 +8,9 @@ import { realEnvironment } from '../dist/io/environment.js';
 import { nodeFileSystem } from '../dist/io/node-file-system.js';
 import { seededRandom } from '../dist/io/seeded-random.js';
 import { dumpLogStream } from '../dist/maintenance/dump-log.js';
+import { openLog } from '../dist/recovery/log-reader.js';
 import { findLogStream } from '../dist/recovery/log-stream.js';
-import { compare, outputOf, runProgram, withDataFolder } from './harness.mjs';
+import { compareLogs, outputOf, runProgram, withDataFolder } from './harness.mjs';
 import { createCluster, findPostgres } from './postgres.mjs';
 
 /**
@@ -18,7 +19,7 @@ import { createCluster, findPostgres } from './postgres.mjs';
  * and the function in this process.
  */
 
-const ROWS = Number(process.env.ESEKIT_BENCH_ROWS ?? 400_000);
+const ROWS = Number(process.env.ESEKIT_BENCH_ROWS ?? 500_000);
 const ROWS_PER_TRANSACTION = 1000;
 const DATA_BYTES = 100;
 const DISK_BYTES = 4 * 2 ** 30;
@@ -96,9 +97,12 @@ function preparePgWaldump(bin, folder) {
       '-e',
       end,
     ]);
-    return { bytes, run: () => runProgram(program, args) };
+    const stats = outputOf(program, [...args.filter((arg) => arg !== '--quiet'), '--stats']);
+    const records = Number(/Total\s+(\d+)/.exec(stats)?.[1] ?? 0);
+    return { records, logBytes: bytes, run: () => runProgram(program, args) };
   } finally {
-    cluster.stop();
+    // A checkpoint would reuse the files.
+    cluster.stop('immediate');
   }
 }
 
@@ -121,12 +125,24 @@ await withDataFolder(DISK_BYTES, async (folder) => {
     throw new Error(`${verified} of ${entries.length} logs were verified: ${seen}`);
   console.log(`${Math.round(bytes / MIB)} MiB in ${entries.length} logs`);
   const bin = findPostgres();
-  await compare(`Verification of the logs of ${ROWS} rows`, bytes, [
+  let records = 0;
+  for (const { name } of entries) {
+    const log = openLog(nodeFileSystem, join(logs, name));
+    while (log.next()) records += 1;
+    log.close();
+  }
+  const own = { records, logBytes: bytes };
+  await compareLogs(`Verification of the logs of ${ROWS} rows`, 'logBytes', [
     ...(bin === undefined ? [] : [{ name: 'pg_waldump --quiet', ...preparePgWaldump(bin, folder) }]),
     {
       name: 'eseutil /ml, whole process',
+      ...own,
       run: () => runProgram(process.execPath, [eseutil, '/ml', join(logs, 'E00')]),
     },
-    { name: 'dumpLogStream() in process', run: () => dumpLogStream(nodeFileSystem, logs, 'E00') },
+    {
+      name: 'dumpLogStream() in process',
+      ...own,
+      run: () => dumpLogStream(nodeFileSystem, logs, 'E00'),
+    },
   ]);
 });

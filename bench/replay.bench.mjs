@@ -9,7 +9,7 @@ import { realEnvironment } from '../dist/io/environment.js';
 import { seededRandom } from '../dist/io/seeded-random.js';
 import { recover } from '../dist/recovery/recover.js';
 import { warmPool } from '../dist/workers/pool.js';
-import { measure, outputOf, runProgram, withDataFolder } from './harness.mjs';
+import { compareLogs, outputOf, runProgram, withDataFolder } from './harness.mjs';
 import { createCluster, findPostgres } from './postgres.mjs';
 
 /**
@@ -169,13 +169,18 @@ await withDataFolder(DISK_BYTES, async (folder) => {
         workers,
       ]);
     const own = { records, logBytes, prepare };
-    await compareReplay([
-      ...(peer === undefined ? [] : [peer]),
-      { name: 'eseutil /r, whole process', ...own, run: wholeProcess('1') },
-      { name: 'eseutil /r, two threads', ...own, run: wholeProcess('2') },
-      { name: 'recover() in process', ...own, run: () => inProcess(1) },
-      { name: 'recover() in process, two threads', ...own, run: () => inProcess(2) },
-    ]);
+    await compareLogs(
+      `Recovery of ${ROWS} rows`,
+      'records',
+      [
+        ...(peer === undefined ? [] : [peer]),
+        { name: 'eseutil /r, whole process', ...own, run: wholeProcess('1') },
+        { name: 'eseutil /r, two threads', ...own, run: wholeProcess('2') },
+        { name: 'recover() in process', ...own, run: () => inProcess(1) },
+        { name: 'recover() in process, two threads', ...own, run: () => inProcess(2) },
+      ],
+      ROUNDS,
+    );
     peer?.check();
   } finally {
     peer?.stop();
@@ -186,33 +191,3 @@ await withDataFolder(DISK_BYTES, async (folder) => {
   database.close();
   if (rows !== ROWS) throw new Error(`esekit recovered ${rows} rows of ${ROWS}`);
 });
-
-/**
- * Prints records and bytes of log a second, and the ratios to the first contender of records by time and by time of
- * processors.
- *
- * @param {(import('./harness.mjs').Contender & { records: number, logBytes: number })[]} contenders
- */
-async function compareReplay(contenders) {
-  const times = await measure(contenders, ROUNDS);
-  console.log(`\nRecovery of ${ROWS} rows (${ROUNDS} rounds)`);
-  console.log('     ratio  ratio CPU  K records/s   MB/s  median ms  CPU ms  (fastest .. slowest ms)');
-  const first = { rate: 0, perCpu: 0 };
-  for (const [i, { name, records, logBytes }] of contenders.entries()) {
-    const sorted = (times[i] ?? []).map(({ ms }) => ms).sort((a, b) => a - b);
-    const processors = (times[i] ?? []).map(({ cpu }) => cpu).sort((a, b) => a - b);
-    const ms = sorted[sorted.length >> 1] ?? 0;
-    const cpu = processors[processors.length >> 1] ?? 0;
-    const [rate, perCpu] = [records / ms, records / cpu];
-    if (i === 0) Object.assign(first, { rate, perCpu });
-    const cells = [
-      `${(rate / first.rate).toFixed(2)} x`.padStart(10),
-      `${(perCpu / first.perCpu).toFixed(2)} x`.padStart(11),
-      rate.toFixed(0).padStart(13),
-      (logBytes / ms / 1000).toFixed(0).padStart(7),
-      ms.toFixed(0).padStart(11),
-      cpu.toFixed(0).padStart(8),
-    ];
-    console.log(`${cells.join('')}  (${sorted[0]?.toFixed(0)} .. ${sorted.at(-1)?.toFixed(0)})  ${name}`);
-  }
-}
