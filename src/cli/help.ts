@@ -72,6 +72,8 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['/t', 'delete logs that are no longer needed afterwards'],
         ['/a', 'accept the loss of committed logs'],
         ['/u[gen]', 'stop before undo, or at a generation'],
+        ['/k<db>, /kf<db>', 'then cut free pages at the end of this database off; /kf leaked ones, too'],
+        ['/p<db>', 'then make leaked pages of this database available'],
         ['/c5, /c8', '5 or 8 digits in the names of new logs; also --log-digits=<5|8>'],
         ['/v', 'one line for each log instead of the progress bar'],
         ['/e', 'begin a new log stream where there is none'],

@@ -299,16 +299,35 @@ describeWithCorpus('/r is refused before anything is opened', () => {
     expect(nameless.lines).toContain('Usage Error: Missing logfile base name specification.');
   });
 
-  test('what this version cannot do is not ignored', async () => {
+  test('/p and /kf give back what the database does not use, once it is clean', async () => {
+    const set = recoverySet('srum-crash-undo');
+    const database = join(set, 'SRUDB.dat');
+    const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set];
+    await eseutil(argv);
+    const { leaked = 0 } = (await eseutilJson(['-ms', database, '-l'])).result as { leaked?: number };
+    expect(leaked).toBeGreaterThan(0);
+    const run = await eseutil([...argv, '-p', database]);
+    expect(run.exit).toBe(0);
+    expect(run.lines).toContain(`Leaked pages made available: ${leaked} (${database})`);
+    expect(await eseutilJson(['-ms', database, '-l'])).toMatchObject({ result: { leaked: 0 } });
+    const shrunk = await eseutilJson([...argv, '-kf', database]);
+    const { space } = shrunk.result as { space: { pagesBefore: number; pagesAfter: number } };
+    expect(space.pagesAfter).toBeLessThan(space.pagesBefore);
+    expect(readFileSync(database)).toHaveLength((space.pagesAfter + 2) * 4096);
+    expect((await eseutil(['-g', database])).exit).toBe(0);
+    expect((await eseutil(['-mh', database])).lines).toContain('     Shrink Count: 1');
+  });
+
+  test('/k and /p exclude each other, and a stop before undo', async () => {
     const { logs, system, databases } = secedit();
+    const argv = ['-r', 'edb', '-l', logs, '-s', system, '-d', databases];
     for (const extra of [
-      ['-p', 'a.edb'],
-      ['-k', 'a.edb'],
+      ['-k', 'a.edb', '-p', 'a.edb'],
+      ['-k', 'a.edb', '-u'],
     ]) {
-      const run = await eseutil(['-r', 'edb', '-l', logs, '-s', system, '-d', databases, ...extra]);
-      expect(run.exit).toBe(3);
-      expect(run.stdout).toContain('error -1001 (JET_errFeatureNotAvailable, ');
-      expect(readdirSync(databases)).toEqual([]);
+      const run = await eseutil([...argv, ...extra]);
+      expect([run.exit, readdirSync(databases)]).toEqual([1, []]);
+      expect(run.stdout).toContain('Usage Error: ');
     }
   });
 
