@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { realEnvironment } from '../dist/io/environment.js';
 import { repair } from '../dist/maintenance/repair.js';
-import { compareItems, isInstalled, runProgram, withDataFolder } from './harness.mjs';
+import { compareItems, isInstalled, outputOf, runProgram, withDataFolder } from './harness.mjs';
 import { makeEse, makeSqlite, ROWS, rowsLeft } from './people-data.mjs';
 
 /**
@@ -31,6 +31,18 @@ function damage(path) {
   return pages;
 }
 
+/** Whether there is a sqlite3 that can do it: some are built without. @param {string} path */
+function canRecover(path) {
+  if (
+    existsSync(path) &&
+    isInstalled('sqlite3', '-version') &&
+    outputOf('sh', ['-c', `sqlite3 "${path}" .recover 2>&1 | head -c 4000`]).includes('CREATE')
+  )
+    return true;
+  console.log('without the peer: no sqlite3 in the PATH that is built with SQLITE_ENABLE_DBPAGE_VTAB');
+  return false;
+}
+
 await withDataFolder(DISK_BYTES, async (folder) => {
   const { left } = rowsLeft();
   const environment = realEnvironment();
@@ -40,8 +52,7 @@ await withDataFolder(DISK_BYTES, async (folder) => {
     join(folder, name),
   );
   makeSqlite(peer);
-  const hasPeer = existsSync(peer) && isInstalled('sqlite3', '-version');
-  if (!hasPeer) console.log('without the peer sqlite3');
+  const hasPeer = canRecover(peer);
   const pages = damage(ese);
   if (hasPeer) damage(peer);
   let kept = 0;
@@ -73,5 +84,9 @@ await withDataFolder(DISK_BYTES, async (folder) => {
     ROUNDS,
   );
   const megabytes = (/** @type {string} */ path) => `${(statSync(path).size / 2 ** 20).toFixed(1)} MiB`;
+  if (hasPeer) {
+    const found = outputOf('sqlite3', [peerOut ?? '', 'SELECT count(*) FROM people']).trim();
+    console.log(`   SQLite kept ${found} rows`);
+  }
   console.log(`   esekit kept ${kept} rows; ${megabytes(ese)} before, ${megabytes(eseOut ?? '')} after`);
 });

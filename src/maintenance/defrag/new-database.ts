@@ -113,13 +113,21 @@ const BASE_OBJECTS: readonly ObjectRow[] = [
   [OBJID_CATALOG_ROOT_OBJECTS_INDEX, OBJID_CATALOG, CATALOG_TYPE.index],
 ];
 
+/** Columns of the list of all trees that it is filled by. */
+const OBJECT_COLUMNS = ['objid', 'objidTable', 'type'];
+
+/** Whether a table is defined as the list of all trees must be. */
+export function canListObjects({ primaryIndex, columns }: TableDefinition): boolean {
+  return (
+    primaryIndex !== undefined && OBJECT_COLUMNS.every((name) => columns.some((one) => one.name === name))
+  );
+}
+
 function objectNodes(objids: TableDefinition, rows: readonly ObjectRow[], pageSize: number): KeyedData[] {
   const { primaryIndex, columns } = objids;
   const layout = createRecordLayout(columns, pageSize);
-  const places = ['objid', 'objidTable', 'type'].map((name) =>
-    columns.findIndex((column) => column.name === name),
-  );
-  if (primaryIndex === undefined || places.includes(-1)) {
+  const places = OBJECT_COLUMNS.map((name) => columns.findIndex((column) => column.name === name));
+  if (primaryIndex === undefined || !canListObjects(objids)) {
     throw new EseError('JET_errCatalogCorrupted', `table ${objids.name} is not what it should be`);
   }
   const encoder = createRecordEncoder(layout);

@@ -83,7 +83,9 @@ export function discoverTables(
     records.flatMap(({ row }) => (row.type === CATALOG_TYPE.longValue ? [row.objidTable] : [])),
   );
   const schemas = new SchemaMatcher(source, schema);
-  let objidNext = Math.max(source.scan.objidMax, ...records.map(({ row }) => row.id)) + 1;
+  let objidNext =
+    1 +
+    records.reduce((most, { row }) => (isTree(row) ? Math.max(most, row.id) : most), source.scan.objidMax);
   const tables: DiscoveredTable[] = [];
   for (const [objid, { kind, leafPages }] of groups) {
     if (kind !== 0) continue;

@@ -30,6 +30,8 @@ export interface TableRebuild {
   readonly options: RepairOptions;
   readonly findingsMax: number;
   readonly lost: LostItems | undefined;
+  /** What the check says is wrong with pages, by their numbers. */
+  readonly pageCodes: ReadonlyMap<number, string>;
   /** Whether roots of this format can keep an auto-increment maximum (chapter 2.1.2). */
   readonly keepsAutoIncrement: boolean;
   /** Records that are left out, by table: their keys in hexadecimal. */

@@ -438,7 +438,7 @@ class TableRun {
       this.#isLossy = true;
       this.#figures.estimated += range.estimate;
       this.#find({
-        code: 'PAGE_BAD_CHECKSUM',
+        code: this.#context.pageCodes.get(range.pgno) ?? 'PAGE_BAD_CHECKSUM',
         severity: 'error',
         message: `${range.reason}: about ${range.estimate} records of this range are lost`,
         ...(range.pgno === 0 ? {} : { pgno: range.pgno }),

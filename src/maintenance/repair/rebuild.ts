@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type BuiltDatabase, DatabaseBuilder } from '../../engine/bulk/database-builder.js';
 import { LeafScan } from '../../engine/bulk/leaf-scan.js';
-import { CATALOG_DEFINITION } from '../../engine/catalog.js';
+import { CATALOG_DEFINITION, OBJIDS_TABLE_NAME } from '../../engine/catalog.js';
 import { createFilePageSource } from '../../engine/page-source.js';
 import type { TreeRoot } from '../../engine/tree-reader.js';
 import {
@@ -31,7 +31,7 @@ import { READ_BYTES } from '../defrag/copy-database.js';
 import { TableCopier } from '../defrag/copy-table.js';
 import type { Steps, TreeCopy } from '../defrag/copy-trees.js';
 import type { CatalogRecord } from '../defrag/new-catalog.js';
-import { makeDatabase } from '../defrag/new-database.js';
+import { canListObjects, makeDatabase } from '../defrag/new-database.js';
 import type { PageCensus } from '../integrity/conclude.js';
 import type { IntegrityResult } from '../integrity.js';
 import type { Finding } from '../report-values.js';
@@ -227,7 +227,10 @@ function* readCatalog(
   }
   const discovery: Discovery = isIncomplete ? discoverTables(salvage, records, schema) : NOTHING_DISCOVERED;
   const all = [...records, ...discovery.tables.flatMap((table) => table.records), ...discovery.longValueRows];
-  const allTables = groupCatalogRows(all.map(({ row }) => row)).tables;
+  // The list of all trees is made anew by whoever attaches the database, if it cannot be made here.
+  const allTables = groupCatalogRows(all.map(({ row }) => row)).tables.filter(
+    (table) => table.name !== OBJIDS_TABLE_NAME || canListObjects(table),
+  );
   // What the check said was said of the tables of another catalog.
   const damaged = new Map(allTables.map(({ objid }) => [objid, new Set<number>()]));
   return {
@@ -336,6 +339,7 @@ class Rebuild {
       options,
       findingsMax: options.findingsMax ?? FINDINGS_MAX,
       lost: this.#lost,
+      pageCodes: pageCodesOf(this.#job.check),
       keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
       excluded: this.#known.excluded,
       edits,
@@ -403,6 +407,15 @@ function filetime(ms: number): Uint8Array {
   return bytes;
 }
 
+/** What the check says is wrong with a page, by its number. */
+function pageCodesOf({ report }: IntegrityResult): Map<number, string> {
+  const codes = new Map<number, string>();
+  for (const { pgno, code, severity } of report.findings) {
+    if (pgno !== undefined && severity === 'error' && !codes.has(pgno)) codes.set(pgno, code);
+  }
+  return codes;
+}
+
 async function finish(
   job: RebuildJob,
   salvage: SalvageSource,
@@ -419,6 +432,9 @@ async function finish(
     ...repairedHeader(source.header, identity),
     signDbHdrFlush: identity.signDbHdrFlush,
     dbtimeDirtied: Math.max(built.dbtime, identity.dbtimeSeen + 1),
+    objidLast: used.tables
+      .flatMap(treesOf)
+      .reduce((most, { objid }) => Math.max(most, objid), identity.objidSeen + 1),
     fileType: FILE_TYPE.temporaryDatabase,
   });
   target.writeAt(twice(bytes), 0);
@@ -438,11 +454,19 @@ async function finish(
     installedHeader: twice(bytes),
     pages: check.report.complete && check.report.pages.total > 0 ? check.report.pages : takeCensus(salvage),
     tables: tables.map(({ report }) => report),
-    findings: [...findings, ...used.findings, ...tables.flatMap((table) => table.findings)].map(withSaved),
+    findings: [...findings.map(asMended), ...used.findings, ...tables.flatMap((table) => table.findings)].map(
+      withSaved,
+    ),
     keptLost: options.keepLost ?? null,
     lost: isLossy,
     catalogFrom: used.from,
   };
+}
+
+/** What was wrong, and is not any more. */
+function asMended(finding: Finding): Finding {
+  const isToSay = finding.severity === 'error' && finding.action === undefined;
+  return isToSay ? { ...finding, action: 'rebuilt' } : finding;
 }
 
 const DAMAGED_CLASSES: readonly number[] = [PAGE_CLASS.bad, PAGE_CLASS.misplaced, PAGE_CLASS.unsound];
