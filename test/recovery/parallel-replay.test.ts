@@ -32,6 +32,7 @@ import {
  * operations/ alone.
  */
 const PAGE = 4096;
+const ROWS = 3000;
 const SEGMENT = 4096;
 /** Each n-th call, and few databases; all and many with ESEKIT_FULL. */
 const EVERY = process.env.ESEKIT_FULL === undefined ? 11 : 1;
@@ -271,15 +272,14 @@ async function failure(
 it('damaged pages end recovery with the first error of the log, for any number of threads', {
   timeout: 900_000,
 }, async () => {
-  const whole = crashedProgram(4096, 7);
-  const bytes = readFile(whole, LAB_DATABASE);
+  const { disk: whole, bytes } = await oldDatabase();
   const random = seededRandom(1);
   const names = new Set<unknown>();
   for (let round = 0; round < DAMAGES; round++) {
     const disk = whole.fork();
     const damaged = bytes.slice();
     const last = damaged.length / PAGE - 2;
-    for (let pages = 1 + randomBelow(random, 6); pages > 0; pages--) {
+    for (let pages = 1 + randomBelow(random, 60); pages > 0; pages--) {
       damagePage(damaged, 1 + randomBelow(random, last), randomBelow(random, 5));
     }
     writeFile(disk, LAB_DATABASE, damaged);
@@ -296,6 +296,45 @@ it('damaged pages end recovery with the first error of the log, for any number o
   }
   expect(names.size).toBeGreaterThan(2);
 });
+
+/** A database as it was before all its pages were changed, with the log of the changes. */
+async function oldDatabase(): Promise<{ disk: SimulatedDisk; bytes: Uint8Array }> {
+  const log = { logFileKiB: 1024 };
+  const { disk, instance, database } = createEngineLab({ log });
+  const session = instance.createSession();
+  const table = createTable(database, session, {
+    name: 'Rows',
+    columns: [
+      { name: 'id', type: 'long' },
+      { name: 'text', type: 'text' },
+    ],
+    indexes: [
+      { name: 'primary', segments: ['id'], primary: true },
+      { name: 'byText', segments: ['text'] },
+    ],
+  });
+  const cursor = new Cursor(session, table);
+  session.transaction(() => {
+    for (let id = 0; id < ROWS; id++)
+      cursor.insert({ id, text: `${(id * 7919) % ROWS} ${'text '.repeat(9)}` });
+  });
+  instance.endSession(session);
+  instance.close();
+  const bytes = readFile(disk, LAB_DATABASE).slice();
+  const again = await startInstance({ environment: environmentOf(disk), logDirectory: LAB, log });
+  const attached = again.attachDatabase(LAB_DATABASE);
+  const other = again.createSession();
+  const rows = new Cursor(other, attached.table(other, 'Rows'));
+  other.transaction(() => {
+    for (let n = 0; n < ROWS; n++) {
+      if (!rows.seek('=', (n * 5003) % ROWS)) continue;
+      if (n % 3 === 0) rows.delete();
+      else rows.update({ text: `${(n * 31) % ROWS} ${'text '.repeat(9)}` });
+    }
+  });
+  again.abandon();
+  return { disk, bytes };
+}
 
 /** Changes a page in one of several ways, and gives it a right checksum. */
 function damagePage(database: Uint8Array, pgno: number, kind: number): void {
