@@ -366,6 +366,7 @@ class Surveyor {
     const pgnos = new Set(this.#source.pagesOf(this.#tree.objid));
     // A page whose own place is damaged may lie elsewhere.
     for (const { imageOf } of scan.misplaced) if (imageOf <= scan.lastPgno) pgnos.add(imageOf);
+    const free = new Set<number>();
     for (const pgno of pgnos) {
       if (
         this.#reached[pgno] === 1 ||
@@ -379,10 +380,33 @@ class Surveyor {
       if (worth === 'lost' || !page.isLeaf || page.objid !== this.#tree.objid) continue;
       if ((page.flags & UNUSABLE) !== 0 || page.isRoot || !this.#hasRole(page)) continue;
       yield;
-      if (available[pgno] === 1) this.#candidates.push(pgno);
+      if (available[pgno] === 1) free.add(pgno);
       else if (worth === 'damaged') this.#readDamagedOther(found, hasGaps);
       else this.#readSoundOther(found);
     }
+    this.#readLinked(free);
+  }
+
+  /**
+   * Of pages that are said to be free, those are in use that a leaf in use and they themselves call neighbours:
+   * freeing a page takes it out of this chain.
+   */
+  #readLinked(free: Set<number>): void {
+    const linked = [...this.#claims.flatMap(({ leaf }) => leaf ?? []), ...this.#others];
+    for (let leaf = linked.pop(); leaf !== undefined && free.size > 0; leaf = linked.pop()) {
+      for (const pgno of [leaf.pgnoNext, leaf.pgnoPrev]) {
+        if (!free.has(pgno)) continue;
+        const found = this.#source.read(pgno);
+        const { pgnoPrev, pgnoNext } = found.page;
+        const isMutual = pgno === leaf.pgnoNext ? pgnoPrev === leaf.pgno : pgnoNext === leaf.pgno;
+        if (!isMutual || found.worth === 'damaged') continue;
+        free.delete(pgno);
+        const before = this.#others.length;
+        this.#readSoundOther(found);
+        if (this.#others.length > before) linked.push(...this.#others.slice(before));
+      }
+    }
+    this.#candidates.push(...free);
   }
 
   #readSoundOther(found: SalvagePage): void {

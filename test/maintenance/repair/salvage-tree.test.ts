@@ -334,29 +334,39 @@ describe.each(PAGE_SIZES)('salvage of a tree with pages of %i bytes', (pageSize)
     expect(counts.candidates).toEqual([elsewhere]);
   });
 
-  test('a leaf that is free is never used, though its parent is lost', async () => {
-    const database = sample(pageSize);
-    const { tree, leaves, internal } = prepared(pageSize).people;
-    const free = leafAt(leaves, 2).pgno;
-    database.edit(database.spaceRoot(tree.pgnoFdp, 'AE'), (page) => {
-      page.insertKeyed(lineOfExtent(page, free), 0, encodeExtentKey(free), encodeExtentData(1));
-    });
-    // Used wins where the tree still says so.
-    expect((await salvage(database, tree)).counts.candidates).toEqual([]);
-    const roots = [damagedBytes(prepared(pageSize).bytes).page(tree.pgnoFdp)];
-    for (const pgno of internal) if (pgno !== tree.pgnoFdp) pageBytes(database, pgno).fill(0);
-    // The space tree is named by the root, which therefore stays: it leads nowhere.
-    database.edit(tree.pgnoFdp, (page) => {
-      for (let line = 0; line < (roots[0]?.nodeCount ?? 0); line++) {
-        const node = createNodeView();
-        page.readNode(line, node);
-        page.view.setUint32(node.dataOffset, tree.pgnoFdp, true);
+  test.each([true, false])(
+    'a leaf that is free is not used, though its parent is lost, unless its neighbours know it (%s)',
+    async (isLinked) => {
+      const database = sample(pageSize);
+      const { tree, leaves, internal, all } = prepared(pageSize).people;
+      const [before, free, behind] = [leafAt(leaves, 1).pgno, leafAt(leaves, 2).pgno, leafAt(leaves, 3).pgno];
+      database.edit(database.spaceRoot(tree.pgnoFdp, 'AE'), (page) => {
+        page.insertKeyed(lineOfExtent(page, free), 0, encodeExtentKey(free), encodeExtentData(1));
+      });
+      // Used wins where the tree still says so.
+      expect((await salvage(database, tree)).counts.candidates).toEqual([]);
+      if (!isLinked) {
+        database.edit(before, (page) => {
+          page.pgnoNext = behind;
+        });
+        database.edit(behind, (page) => {
+          page.pgnoPrev = before;
+        });
       }
-    });
-    const { nodes, counts } = await salvage(database, tree);
-    expect(nodes).toEqual(nodesOn(leaves, (pgno) => pgno !== free));
-    expect(counts.candidates).toContain(free);
-  });
+      for (const pgno of internal) if (pgno !== tree.pgnoFdp) pageBytes(database, pgno).fill(0);
+      // The space tree is named by the root, which therefore stays: it leads nowhere.
+      database.edit(tree.pgnoFdp, (page) => {
+        const node = createNodeView();
+        for (let line = 0; line < page.nodeCount; line++) {
+          page.readNode(line, node);
+          page.view.setUint32(node.dataOffset, tree.pgnoFdp, true);
+        }
+      });
+      const { nodes, counts } = await salvage(database, tree);
+      expect(nodes).toEqual(isLinked ? all : nodesOn(leaves, (pgno) => pgno !== free));
+      expect(counts.candidates).toEqual(isLinked ? [] : [free]);
+    },
+  );
 
   test('a pointer to a neighbour costs nothing', async () => {
     const database = sample(pageSize);
