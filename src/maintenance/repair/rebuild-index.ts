@@ -60,6 +60,8 @@ type Plan =
       readonly kind: 'keep';
       readonly counter: KeyBuilder | undefined;
       readonly masker?: KeyMasker;
+      /** Counts the texts in the keys of `counter`: a key without any is a key as it is stored. */
+      readonly texts?: { seen: number };
     }
   | { readonly kind: 'delete'; readonly reason: string };
 
@@ -97,7 +99,12 @@ function planIndex({ layout, isDamaged }: IndexJob, index: IndexDefinition): Pla
     const comparison = planComparison(layout, index);
     if (comparison.kind === 'exact') return { kind: 'compute', builder: comparison.builder };
     if (comparison.kind === 'masked') {
-      return { kind: 'keep', counter: comparison.builder, masker: comparison.masker };
+      const texts = { seen: 0 };
+      const counter = createKeyBuilder(layout, index, (...text) => {
+        texts.seen++;
+        return markAsSortKey(...text);
+      });
+      return { kind: 'keep', counter, masker: comparison.masker, texts };
     }
     if (comparison.kind === 'bookmarks') return { kind: 'keep', counter: comparison.builder };
     const builder = createKeyBuilder(layout, index, markAsSortKey);
@@ -322,7 +329,7 @@ function* keepIndex(
   job: IndexJob,
   target: TargetReader,
   index: IndexDefinition,
-  { counter, masker }: Extract<Plan, { kind: 'keep' }>,
+  { counter, masker, texts }: Extract<Plan, { kind: 'keep' }>,
 ): Steps<{ index: RepairedIndex; findings: Finding[] }> {
   const { layout, region, table } = job;
   const { fs, salvage, options } = context;
@@ -349,7 +356,7 @@ function* keepIndex(
     const readLongValue = longValuesOf(job, target);
     const entries = byBookmark.sorted();
     let entry = entries.next();
-    const fits = createFitTest(counter, masker, readLongValue);
+    const fits = createFitTest(counter, masker, texts, readLongValue);
     let missing = 0;
     yield* liveNodes(target.copy.scan, { pgnoFdp: region.pgnoRoot, objid: table.objid }, (page, node) => {
       const length = page.copyKey(node, bookmark);
@@ -368,7 +375,10 @@ function* keepIndex(
         }
         entry = entries.next();
       }
-      if (found === 0 && isDue) missing++;
+      if (found > 0 || !isDue) return;
+      const keys = fits.wholeKeys();
+      if (keys.length === 0) missing++;
+      for (const key of keys) byKey.add(key, key.length, own, 0, length);
     });
     const isUnknown = counter === undefined && (counts.lost.length > 0 || counts.dropped.length > 0);
     if (missing > 0 || isUnknown) {
@@ -392,19 +402,24 @@ interface FitTest {
   begin(values: RecordValues): boolean;
   /** Whether an entry with this key can be one of it. */
   isOne(key: Uint8Array): boolean;
+  /** The keys that it has, where no text is among their values; else none. */
+  wholeKeys(): readonly Uint8Array[];
 }
 
 function createFitTest(
   counter: KeyBuilder | undefined,
   masker: KeyMasker | undefined,
+  texts: { seen: number } | undefined,
   readLongValue: ReadLongValue,
 ): FitTest {
   const masked = createKeyBuffer();
+  const other = createKeyBuffer();
   let own: Uint8Array[] = [];
   let isKnown = false;
   return {
     begin(values) {
       own = [];
+      if (texts !== undefined) texts.seen = 0;
       isKnown = counter !== undefined;
       if (counter === undefined) return false;
       try {
@@ -419,9 +434,17 @@ function createFitTest(
       if (!isKnown) return true;
       if (masker === undefined) return own.length > 0;
       // A key that was cut shows its first columns only.
-      if (!masker.mask(key, key.length, masked)) return own.length > 0;
+      const isWhole = masker.mask(key, key.length, masked);
+      if (!isWhole) masker.cutBehindText(masked);
       const text = masked.bytes.subarray(0, masked.length);
-      return own.some((candidate) => Buffer.compare(candidate, text) === 0);
+      return own.some((candidate) => {
+        if (isWhole) return Buffer.compare(candidate, text) === 0;
+        other.bytes.set(candidate);
+        other.length = candidate.length;
+        masker.cutBehindText(other);
+        return Buffer.compare(other.bytes.subarray(0, other.length), text) === 0;
+      });
     },
+    wholeKeys: () => (isKnown && texts?.seen === 0 ? own : []),
   };
 }
