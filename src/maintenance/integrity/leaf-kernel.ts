@@ -172,7 +172,7 @@ export function createLeafKernel(
         const order = orders + (isDotNet ? GUID_BYTES : 0);
         bytes.set(guidKeyOrder(index), start + order);
         const own = segments[i] ?? [];
-        const [sumsAtKey = -1] = sums.slice(i);
+        const sumsAtKey = sums[i] ?? -1;
         const header = [
           sumsAtKey < 0 ? 0 : work + sumsAtKey,
           index.keyMost ?? KEY_MOST_DEFAULT,
