@@ -140,6 +140,41 @@ describe('eseutil /p', () => {
     expect(readFileSync(path).equals(repaired)).toBe(true);
   });
 
+  test('JSON has the fields of the specification, in its order', async () => {
+    const path = place(damaged());
+    const json = await eseutilJson<Record<string, unknown>>([...args(path), '-o']);
+    expect(json).toMatchObject({ mode: 'repair', file: path, ok: true, exit: 4 });
+    expect(json.warnings).toMatchObject([{ code: 595, name: 'JET_wrnDatabaseRepaired' }]);
+    expect(Object.keys(json.result)).toEqual([
+      'action',
+      'headerChanged',
+      'pageSize',
+      'bytes',
+      'stateBefore',
+      'stateAfter',
+      'requiredLogs',
+      'repairCount',
+      'signDbBefore',
+      'signDbAfter',
+      'output',
+      'undoFile',
+      'keptLost',
+      'report',
+      'pages',
+      'correctedPages',
+      'tables',
+      'findings',
+    ]);
+    const { total, ...classes } = json.result.pages as Record<string, number>;
+    expect(Object.values(classes).reduce((sum, count) => sum + count, 0)).toBe(total);
+    expect(json.result).toMatchObject({
+      action: 'repaired',
+      headerChanged: true,
+      repairCount: 2,
+      keptLost: null,
+    });
+  });
+
   test('--no-undo keeps nothing, --out leaves the source', async () => {
     const path = place(damaged());
     const out = join(path, '..', 'new.edb');

@@ -251,8 +251,16 @@ async function conclude(
   for (const finding of report.findings) context.event('finding', finding);
   const path = await writeReport(context, check, endingOf(context, result), elapsedMs);
   if (hasSwitch(command, 'n')) writeStatistics(context, check, '.REPAIR.TXT');
-  const { findings, ...rest } = report;
-  const json = { ...rest, report: path, findings };
+  const { pages, correctedPages, tables, findings, findingsTruncated, ...rest } = report;
+  const json = {
+    ...rest,
+    report: path,
+    pages,
+    correctedPages,
+    tables,
+    findings,
+    ...(findingsTruncated === undefined ? {} : { findingsTruncated }),
+  };
   if (report.action === 'declined') {
     // It ends as the check alone.
     return { result: json, ...(check.error === undefined ? {} : { error: check.error.at({ file }) }) };
