@@ -79,6 +79,7 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['/e', 'begin a new log stream where there is none'],
         ['--dry-run', 'print what would be done and stop'],
         ['--until=<pos|time>', 'stop at a log position or time'],
+        ['--workers <n>', 'number of worker threads'],
         ...SOURCE_OPTIONS,
       ],
     },

@@ -56,13 +56,15 @@ const RECORDS_PER_TURN = 4096;
 /** Offsets of the fields that the common gate reads without decoding the record. */
 const OFFSET_PROCID = 1;
 const OFFSET_DBID = 3;
+/** Of Begin: the level to begin from and the number of levels, half a byte each; of Commit: the level. */
+const OFFSET_LEVELS = 3;
 const OFFSET_DBTIME = 8;
 const OFFSET_NODE_OBJID = 40;
 const OFFSET_CREATION_OBJID = 32;
 const OFFSET_NEW_PAGE_OBJID = 8;
 const OFFSET_NEW_PAGE_DBTIME = 12;
 
-const NODE_TYPES = new Set<number>([
+const NODE_TYPES: readonly number[] = [
   LRTYP.Insert,
   LRTYP.FlagInsert,
   LRTYP.FlagInsertAndReplaceData,
@@ -76,16 +78,29 @@ const NODE_TYPES = new Set<number>([
   LRTYP.SetExternalHeader,
   LRTYP.Undo,
   LRTYP.EmptyTree,
-]);
+];
 
-const CREATION_TYPES = new Set<number>([
+const CREATION_TYPES: readonly number[] = [
   LRTYP.CreateMultipleExtentFDP,
   LRTYP.CreateSingleExtentFDP,
   LRTYP.ConvertFDP2,
-]);
+];
+
+/** Where records have the object id that they name; 0 = they name none. */
+const OBJID_AT = new Uint8Array(256);
+for (const lrtyp of NODE_TYPES) OBJID_AT[lrtyp] = OFFSET_NODE_OBJID;
+for (const lrtyp of CREATION_TYPES) OBJID_AT[lrtyp] = OFFSET_CREATION_OBJID;
+OBJID_AT[LRTYP.NewPage] = OFFSET_NEW_PAGE_OBJID;
+
+/** 1 for each of some types of records. */
+function typeTable(types: readonly number[]): Uint8Array {
+  const table = new Uint8Array(256);
+  for (const lrtyp of types) table[lrtyp] = 1;
+  return table;
+}
 
 /** Types that say something about logs and databases without a look at a page. */
-const REHEARSED_TYPES = new Set<number>([
+const REHEARSED_TYPES = typeTable([
   LRTYP.Init,
   LRTYP.Init2,
   LRTYP.ShutDownMark,
@@ -102,7 +117,7 @@ const REHEARSED_TYPES = new Set<number>([
 ]);
 
 /** Types that only live inside of macros. */
-const MACRO_TYPES = new Set<number>([LRTYP.Split2, LRTYP.Merge2]);
+const MACRO_TYPES = typeTable([LRTYP.Split2, LRTYP.Merge2]);
 
 /** What was known of the stream's end when redo was done. */
 export interface LastRecord {
@@ -282,7 +297,7 @@ export class Redo {
       this.records++;
       const { lrtyp } = cursor;
       if (lrtyp !== LRTYP.NOP2) this.#noteLast(lrtyp);
-      if (!rehearsal || REHEARSED_TYPES.has(lrtyp)) this.#dispatch(cursor);
+      if (!rehearsal || REHEARSED_TYPES[lrtyp] === 1) this.#dispatch(cursor);
       if (--turn === 0) {
         turn = RECORDS_PER_TURN;
         this.#drain();
@@ -342,17 +357,21 @@ export class Redo {
 
   #dispatch(cursor: LogRecordCursor): void {
     const { lrtyp } = cursor;
-    if (changesPages(lrtyp) || MACRO_TYPES.has(lrtyp)) {
+    if (changesPages(lrtyp) || MACRO_TYPES[lrtyp] === 1) {
       this.#redoPageRecord(cursor);
       return;
     }
     switch (lrtyp) {
-      case LRTYP.Begin0:
       case LRTYP.Begin:
+        this.#redoBegin(cursor);
+        return;
+      case LRTYP.Commit:
+        this.#redoCommit(cursor);
+        return;
+      case LRTYP.Begin0:
       case LRTYP.BeginDT:
       case LRTYP.Refresh:
       case LRTYP.Commit0:
-      case LRTYP.Commit:
       case LRTYP.Rollback:
       case LRTYP.MacroBegin:
       case LRTYP.MacroCommit:
@@ -418,7 +437,7 @@ export class Redo {
         return;
       }
     }
-    if (MACRO_TYPES.has(lrtyp)) {
+    if (MACRO_TYPES[lrtyp] === 1) {
       throw new EseError('JET_errLogCorrupted', `a ${logRecordName(lrtyp)} record lies outside of a macro`, {
         lgpos: { ...this.lgpos },
       });
@@ -452,6 +471,22 @@ export class Redo {
 
   // --- Transactions and macros ---
 
+  // The two that most transactions have most of are read without a view.
+
+  #redoBegin({ view, offset }: LogRecordCursor): void {
+    const session = this.#session(view.getUint16(offset + OFFSET_PROCID, true));
+    const levels = view.getUint8(offset + OFFSET_LEVELS);
+    if (session.isAfterFirstBegin) session.level = boundLevel((levels & 0x0f) + (levels >> 4));
+  }
+
+  #redoCommit({ view, offset }: LogRecordCursor): void {
+    const procid = view.getUint16(offset + OFFSET_PROCID, true);
+    const session = this.#session(procid);
+    if (!session.isAfterFirstBegin) return;
+    session.level = boundLevel(view.getUint8(offset + OFFSET_LEVELS));
+    this.versions.lowerLevel(procid, session.level);
+  }
+
   #redoTransactionRecord(record: LogRecord): void {
     switch (record.name) {
       case 'Begin0':
@@ -464,22 +499,10 @@ export class Redo {
         session.isAfterFirstBegin = true;
         return;
       }
-      case 'Begin': {
-        const session = this.#session(record.procid);
-        if (session.isAfterFirstBegin) session.level = boundLevel(record.levelBeginFrom + record.clevels);
-        return;
-      }
       case 'Refresh': {
         const session = this.#session(record.procid);
         session.level = 1;
         session.trxBegin0 = record.trxBegin0;
-        return;
-      }
-      case 'Commit': {
-        const session = this.#session(record.procid);
-        if (!session.isAfterFirstBegin) return;
-        session.level = boundLevel(record.levelCommitTo);
-        this.versions.lowerLevel(record.procid, session.level);
         return;
       }
       case 'Commit0': {
@@ -663,14 +686,8 @@ function noteCounters({ lrtyp, view, offset }: LogRecordCursor, database: Attach
   const isNewPage = lrtyp === LRTYP.NewPage;
   const dbtime = readDbtime(view, offset + (isNewPage ? OFFSET_NEW_PAGE_DBTIME : OFFSET_DBTIME));
   if (dbtime > database.dbtimeCurrent) database.dbtimeCurrent = dbtime;
-  const objidAt = isNewPage
-    ? OFFSET_NEW_PAGE_OBJID
-    : NODE_TYPES.has(lrtyp)
-      ? OFFSET_NODE_OBJID
-      : CREATION_TYPES.has(lrtyp)
-        ? OFFSET_CREATION_OBJID
-        : undefined;
-  if (objidAt === undefined) return;
+  const objidAt = OBJID_AT[lrtyp] ?? 0;
+  if (objidAt === 0) return;
   const objid = view.getUint32(offset + objidAt, true);
   if (objid > database.objidLast) database.objidLast = objid;
 }
