@@ -69,7 +69,8 @@ export async function repair(
     options.onPhase?.('check');
     const check = await checkIntegrity({ fs: source.fs }, path, {
       ...jobOptions(options),
-      findingsMax: options.findingsMax ?? FINDINGS_MAX,
+      // What is done must not depend on what is listed.
+      findingsMax: FINDINGS_MAX,
     });
     return await new Repair(environment, places, source, check, options, startedAt).run();
   } finally {
@@ -148,7 +149,14 @@ class Repair {
   }
 
   #result(lost = false, catalogFrom?: RepairResult['catalogFrom']): RepairResult {
-    return { report: this.#report, check: this.#check, lost, signatures: this.#signatures, catalogFrom };
+    const { findings, ...rest } = this.#report;
+    const most = this.#options.findingsMax ?? FINDINGS_MAX;
+    const report: RepairReport = {
+      ...rest,
+      findings: findings.slice(0, most),
+      ...(findings.length > most ? { findingsTruncated: true } : {}),
+    };
+    return { report, check: this.#check, lost, signatures: this.#signatures, catalogFrom };
   }
 
   /** Header and single bits. */
@@ -159,6 +167,7 @@ class Repair {
       header: this.#headerFor(diagnosis, scan, scan.corrected.length),
       corrected: scan.corrected.map(({ pgno }) => pgno),
     };
+    if (changes.header === undefined && changes.corrected.length === 0) return this.#result();
     const file = fs.open(source, output === undefined ? 'write' : 'read');
     try {
       const after = changedBytes(file, this.#source, changes);

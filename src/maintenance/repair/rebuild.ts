@@ -337,7 +337,7 @@ class Rebuild {
       }),
       temp,
       options,
-      findingsMax: options.findingsMax ?? FINDINGS_MAX,
+      findingsMax: FINDINGS_MAX,
       lost: this.#lost,
       pageCodes: pageCodesOf(this.#job.check),
       keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
