@@ -184,10 +184,10 @@ export function dumpLog(fs: FileSystem, path: string, options: DumpLogOptions = 
   const tallies = new RecordTallies(options);
   let error: EseError | undefined;
   let end: Partial<LogReport> = {};
+  options.onHeader?.(headerReport);
   try {
     const log = openLog(fs, path);
     try {
-      options.onHeader?.(headerReport);
       error = readRecords(log, tallies, options);
       const scan = log.scan();
       end = {
@@ -202,7 +202,7 @@ export function dumpLog(fs: FileSystem, path: string, options: DumpLogOptions = 
     if (!(caught instanceof EseError)) throw caught;
     error = caught;
   }
-  const problem = error === undefined ? generationProblem(path, base, header) : undefined;
+  const problem = error === undefined ? generationProblem(path, base, header) : unverifiedProblem(error);
   error ??= problem?.error;
   const report: LogReport = {
     ...headerReport,
@@ -212,6 +212,11 @@ export function dumpLog(fs: FileSystem, path: string, options: DumpLogOptions = 
     ...tallies.report(),
   };
   return { report, error };
+}
+
+/** A log that is not damaged, but whose records cannot be checked. */
+function unverifiedProblem(error: EseError): LogProblem | undefined {
+  return error.name === 'JET_errBadLogVersion' ? { kind: 'unverifiable', error } : undefined;
 }
 
 /** Whether the file has the name of a log of another generation. Any other name says nothing. */

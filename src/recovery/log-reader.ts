@@ -76,7 +76,7 @@ export function openLog(fs: FileSystem, path: string, options: OpenLogOptions = 
     if (header.major !== LOG_MAJOR) {
       throw new EseError(
         'JET_errBadLogVersion',
-        `records of format ${formatLogVersion(header)} cannot be read`,
+        `only the header of a log of format ${formatLogVersion(header)} can be read`,
       );
     }
     const size = handle.size();

@@ -220,9 +220,13 @@ function entriesInRange(
   return isWanted(generation) ? [...inRange, current] : inRange;
 }
 
-function readGeneration(fs: FileSystem, { path }: LogFileEntry): number | undefined {
+function readGeneration(fs: FileSystem, entry: LogFileEntry): number | undefined {
+  return tryHeader(fs, entry)?.generation;
+}
+
+function tryHeader(fs: FileSystem, { path }: LogFileEntry): LogHeader | undefined {
   try {
-    return readLogHeader(fs, path).generation;
+    return readLogHeader(fs, path);
   } catch (error) {
     if (error instanceof EseError) return undefined;
     throw error;
@@ -247,7 +251,10 @@ function checkLog(
     log = openLog(fs, entry.path, { kernel });
   } catch (error) {
     if (!(error instanceof EseError)) throw error;
-    return { ...unread, problem: { kind: isOpenError(error) ? 'cannotOpen' : 'badHeader', error } };
+    // The header of an older format can be read, but not its records.
+    const header = error.name === 'JET_errBadLogVersion' ? tryHeader(fs, entry) : undefined;
+    const kind = header !== undefined ? 'unverifiable' : isOpenError(error) ? 'cannotOpen' : 'badHeader';
+    return { ...unread, header, problem: { kind, error } };
   }
   try {
     const { header } = log;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { decodeLogHeader, encodeLogHeader } from '../../src/format/log-header.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { createSimulatedDisk, type SimulatedDisk } from '../../src/io/simulated-disk.js';
 import { dumpCheckpoint } from '../../src/maintenance/dump-checkpoint.js';
@@ -40,6 +41,34 @@ const SECEDIT_HISTOGRAM = {
   ConvertFDP2: 1,
   FlagInsertAndReplaceData: 1,
 };
+
+describe('a log of format 7', () => {
+  const bytes = new Uint8Array(64 * 1024);
+  const modern = decodeLogHeader(buildLog([begin(1)], { generation: 1 }).subarray(0, 4096));
+  const old = { major: 7, minor: 3704, updateMajor: 8, updateMinor: 0, cbSec: 512, csecHeader: 8 };
+  bytes.set(encodeLogHeader({ ...modern, ...old, csecLGFile: bytes.length / 512 }));
+  const disk = createSimulatedDisk();
+  putFile(disk, '/E0000001.log', bytes);
+  const problem = { kind: 'unverifiable' };
+
+  it('shows its header, and says that its records cannot be read', () => {
+    const shown: string[] = [];
+    const { report, error } = dumpLog(disk, '/E0000001.log', {
+      onHeader: ({ formatVersion }) => shown.push(formatVersion ?? ''),
+    });
+    expect(shown).toEqual(['7.3704.8.0']);
+    expect(report).toMatchObject({ status: 'damaged', generation: 1, sectorSize: 512, problem });
+    expect(error).toMatchObject({ name: 'JET_errBadLogVersion', file: '/E0000001.log' });
+  });
+
+  it('does so in a stream', () => {
+    const { report, error } = dumpLogStream(disk, '/', 'E00');
+    expect(report.logs).toMatchObject([
+      { status: 'damaged', generation: 1, formatVersion: '7.3704.8.0', problem },
+    ]);
+    expect(error).toMatchObject({ name: 'JET_errBadLogVersion', file: '/E0000001.log' });
+  });
+});
 
 describeWithCorpus('the dump of a genuine log', () => {
   const path = corpusPath('logs', 'secedit', 'edb.log');
