@@ -5,6 +5,8 @@ import { MATRIX, type MatrixRow } from './rows.js';
 
 /** All rows on two page sizes, one for each kind of page; on all of them with `ESEKIT_FULL`. */
 const PAGE_SIZES = process.env.ESEKIT_FULL === undefined ? [4096, 16384] : [4096, 8192, 16384, 32768];
+/** Making or reading a database takes its time on a busy machine. */
+const SETUP_MS = 180_000;
 const ROWS = MATRIX.map((row): [number, string, MatrixRow] => [row.row, row.what, row]);
 
 describe.each(PAGE_SIZES)('the corruption matrix over a database with pages of %i bytes', (pageSize) => {
@@ -13,7 +15,7 @@ describe.each(PAGE_SIZES)('the corruption matrix over a database with pages of %
   beforeAll(async () => {
     database = await nativeDatabase(pageSize);
     untouched = await look(database);
-  });
+  }, SETUP_MS);
 
   describe('/k and /g', () => {
     test.each(ROWS)('row %i: %s', async (_number, _what, row) => {

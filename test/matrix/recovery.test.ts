@@ -47,6 +47,8 @@ interface RecoveryRow {
 const BAD_PAGE = ['done', 'JET_errReadVerifyFailure'];
 const CORRUPT_LOG = 'JET_errLogFileCorrupt';
 
+/** Making or reading a database takes its time on a busy machine. */
+const SETUP_MS = 180_000;
 const ROWS: readonly RecoveryRow[] = [
   {
     row: 1,
@@ -367,7 +369,7 @@ describe.each(PAGE_SIZES)(
     let middle = '';
     beforeAll(async () => {
       ({ files, clean, middle } = await dirtySet(pageSize));
-    });
+    }, SETUP_MS);
     const makeDisk = (set = files): SimulatedDisk => {
       const disk = createSimulatedDisk({ seed: 1 });
       disk.mkdir(SET);

@@ -286,6 +286,14 @@ export const MATRIX: readonly MatrixRow[] = [
     p: { loses: 'rows' },
   },
   {
+    row: 18,
+    what: 'two flipped bits in each of two leaves',
+    inject: { fault: 'two-flips', count: 2 },
+    k: { error: CORRUPT, codes: BAD },
+    g: { error: CORRUPT, codes: BAD, also: AFTER_LOSS },
+    p: { loses: 'rows', most: 4 },
+  },
+  {
     row: 19,
     what: 'a blank leaf',
     inject: { fault: 'zero-page' },
@@ -577,6 +585,14 @@ export const MATRIX: readonly MatrixRow[] = [
     inject: { fault: 'index-entry-extra' },
     k: {},
     g: { error: CORRUPT, codes: ['E IDX_EXTRA'] },
+    p: {},
+  },
+  {
+    row: 44,
+    what: 'two-flips in a leaf of an index over Unicode text',
+    inject: { fault: 'two-flips', at: 'index', table: 'Words', index: 'byWord' },
+    k: { error: CORRUPT, codes: BAD },
+    g: { error: CORRUPT, codes: BAD, also: ['E IDX_MISSING', 'E SPACE_HEADER'] },
     p: {},
   },
   {
