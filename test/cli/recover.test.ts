@@ -44,7 +44,9 @@ describeWithCorpus('/r with the logs of a database that was repaired', () => {
   test('says that they came before the repair, and goes on without it with /i', async () => {
     const set = recoverySet('srum-crash-redo');
     const database = join(set, 'SRUDB.dat');
-    expect((await eseutil(['-p', database, '-o'])).stdout).toContain('with 595 (JET_wrnDatabaseRepaired');
+    expect((await eseutil(['-p', database, '-o', `-f${database}`])).stdout).toContain(
+      'with 595 (JET_wrnDatabaseRepaired',
+    );
     const repaired = readFileSync(database);
     const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set];
     const run = await eseutil(argv);

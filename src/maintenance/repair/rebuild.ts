@@ -137,9 +137,13 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
   }
 }
 
-/** Looks at the free space: the new database is at most as large as the old one, and both are there for a while. */
-function checkSpace({ environment, source, temp, options }: RebuildJob): void {
-  const needed = source.wholeBytes * (options.undoFile === undefined ? 1 : 2);
+/** Looks at the free space: the old database, what may be left of it, and the undo file are there for a while. */
+function checkSpace({ environment, source, check, temp, options }: RebuildJob): void {
+  const { total, blank, empty, available } = check.report.pages;
+  const { wholeBytes, pageSize } = source;
+  const isKnown = check.report.complete && total > 0;
+  const made = isKnown ? (total - blank - empty - available) * pageSize : wholeBytes;
+  const needed = made + (options.undoFile === undefined ? 0 : wholeBytes);
   const free = environment.fs.freeBytes(temp);
   if (free >= needed) return;
   throw new EseError('JET_errDiskFull', `the volume has ${free} bytes free; ${needed} are needed`, {
