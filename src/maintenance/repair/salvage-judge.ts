@@ -10,7 +10,13 @@ import {
   longValueChunkSize,
   readLongValueKey,
 } from '../../format/long-value.js';
-import { createRecordLayout, type RecordLayout } from '../../format/record.js';
+import type { NodeView, Page } from '../../format/page.js';
+import {
+  createRecordLayout,
+  createRecordValues,
+  locateColumns,
+  type RecordLayout,
+} from '../../format/record.js';
 import type { TableDefinition } from '../../format/table-definition.js';
 import type { ReadLongValue } from '../../format/value-reader.js';
 import type { FindingList } from '../integrity/finding.js';
@@ -72,9 +78,25 @@ export function createRecordJudge(table: TableDefinition, pageSize: number): Rec
     record() {},
     unknownColumn: (id) => unknownIds.push(id),
   });
+  const values = createRecordValues(layout);
+  const keyOf = (page: Page, { dataOffset, dataLength }: NodeView, into: Uint8Array): number => {
+    let keyLength = -1;
+    try {
+      locateColumns(layout, page.bytes, dataOffset, dataOffset + dataLength, values);
+      primary?.build(values, noLongValue, (built, length) => {
+        into.set(built.subarray(0, length));
+        keyLength = length;
+      });
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      return -1;
+    }
+    return keyLength;
+  };
   return {
     isStrong: primary !== undefined,
     unknown,
+    keyOf,
     judge(page, line, node, key, isProven) {
       reason = undefined;
       isKeyWrong = false;

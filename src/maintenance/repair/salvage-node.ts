@@ -41,6 +41,11 @@ export interface NodeJudge {
    * @param isProven a checksum speaks for the node: only what makes it useless counts
    */
   judge(page: Page, line: number, node: NodeView, key: KeyBuffer, isProven: boolean): string | undefined;
+  /**
+   * Computes the key of a node from its data, and returns its length; -1 where that cannot be done. `into` has room
+   * for any key.
+   */
+  keyOf?(page: Page, node: NodeView, into: Uint8Array): number;
   /** The key of a node is computed anew from its data: an accidental match is out of the question. */
   readonly isStrong: boolean;
 }

@@ -31,6 +31,8 @@ export interface PageNodes {
   readonly lines: readonly number[] | undefined;
   /** How far the node at each position of `lines` can be trusted; `undefined`: wholly. */
   readonly trusts: readonly Trust[] | undefined;
+  /** Keys that had to be computed anew; `undefined` where they can be read from the page. */
+  readonly keys: readonly (Uint8Array | undefined)[] | undefined;
   readonly count: number;
   /** Sort keys of the first and the last node; `undefined` where there is none. */
   readonly first: Uint8Array | undefined;
@@ -72,6 +74,7 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
     return {
       lines: undefined,
       trusts: undefined,
+      keys: undefined,
       count: nodeCount,
       first,
       last,
@@ -85,7 +88,7 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
     for (let line = 0; line < page.nodeCount; line++) {
       page.readNode(line, node);
       readSortKey(page, node, tree.isUnique, key);
-      entries.push({ line, key: key.bytes.slice(0, key.length), trust: TRUST.intact });
+      entries.push({ line, key: key.bytes.slice(0, key.length), trust: TRUST.intact, isRestored: false });
     }
     return sorted(entries, [], 0);
   };
@@ -108,7 +111,7 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
       prefixEnd <= page.pageSize - TAG_BYTES * page.tagCount && isFree(taken, prefix, prefixEnd);
     for (let line = 0; line < page.nodeCount; line++) {
       const itag = line + page.reservedTags;
-      if (!decode(page, line, taken) || (node.prefixLength > 0 && !isPrefixPossible)) {
+      if (!decode(page, line, taken)) {
         undecodable++;
         continue;
       }
@@ -118,42 +121,63 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
         isGood(page.tagOffset(itag), page.tagOffset(itag) + page.tagSize(itag)) &&
         (node.prefixLength === 0 ||
           (isGood(page.pageSize - TAG_BYTES, page.pageSize) && isGood(prefix, prefix + node.prefixLength)));
-      const keyLength = readSortKey(page, node, tree.isUnique, key);
-      const sortLength = key.length;
-      const drop = (why: DroppedNode['why'], reason: string): void => {
-        dropped.push({
-          pgno: page.pgno,
-          line,
-          key: key.bytes.slice(0, keyLength),
-          data: page.data(node).slice(),
-          reason,
-          why,
-        });
-      };
-      if (!isProven && (node.flags & NODE_FLAG.deleted) !== 0) continue;
+      let keyLength = readSortKey(page, node, tree.isUnique, key);
+      let isRestored = false;
       if (!isProven) {
-        if (!isWithin(key)) {
-          drop('bounds', 'the key lies outside of the bounds of its page');
+        if ((node.flags & NODE_FLAG.deleted) !== 0) continue;
+        const isKeyWhole = node.prefixLength === 0 || isPrefixPossible;
+        let fault = isKeyWhole ? faultOf(page, line, keyLength, isWithin) : NO_PREFIX;
+        if (fault !== undefined && node.prefixLength > 0) {
+          isRestored = restoreKey(page);
+          if (isRestored) {
+            keyLength = key.length;
+            fault = faultOf(page, line, keyLength, isWithin);
+          }
+        }
+        if (fault !== undefined && !isKeyWhole && !isRestored) {
+          undecodable++;
           continue;
         }
-        key.length = keyLength;
-        const reason = tree.judge.judge(page, line, node, key, false);
-        key.length = sortLength;
-        if (reason !== undefined) {
-          drop('record', reason);
-          continue;
-        }
-        if (tree.isStrict === true) {
-          drop('strict', 'the page is damaged, and nothing proves the node');
+        if (fault !== undefined) {
+          dropped.push(droppedOf(page, line, key.bytes.slice(0, keyLength), fault));
           continue;
         }
       }
       const trust = isUnsound ? TRUST.intact : isProven ? TRUST.quarter : TRUST.unverified;
       take(page, itag, taken);
-      entries.push({ line, key: key.bytes.slice(0, sortLength), trust });
+      entries.push({ line, key: key.bytes.slice(0, key.length), trust, isRestored });
     }
     const kept = tree.judge.isStrong || isUnsound ? entries : inOrder(entries, page, dropped);
     return sorted(kept, dropped, undecodable);
+  };
+
+  /** What is wrong with the node at hand, whose key is in the buffer and which no checksum speaks for. */
+  const faultOf = (page: Page, line: number, keyLength: number, isWithin: KeyBounds): Fault | undefined => {
+    if (!isWithin(key)) return OUT_OF_BOUNDS;
+    const sortLength = key.length;
+    key.length = keyLength;
+    const reason = tree.judge.judge(page, line, node, key, false);
+    key.length = sortLength;
+    if (reason !== undefined) return { why: 'record', reason };
+    return tree.isStrict === true ? NOT_PROVEN : undefined;
+  };
+
+  /**
+   * Where the prefix of the page is lost, the record tells the key: it counts if the part that the node has of its
+   * own agrees.
+   */
+  const restoreKey = (page: Page): boolean => {
+    const { prefixLength, suffixLength, suffixOffset } = node;
+    const { keyOf } = tree.judge;
+    if (keyOf === undefined || suffixLength === 0 || !tree.isUnique) return false;
+    const length = keyOf(page, node, previous.bytes);
+    if (length !== prefixLength + suffixLength) return false;
+    for (let i = 0; i < suffixLength; i++) {
+      if (previous.bytes[prefixLength + i] !== page.bytes[suffixOffset + i]) return false;
+    }
+    previous.length = length;
+    [key, previous] = [previous, key];
+    return true;
   };
 
   /** Reads a node, if its bytes lie in the page, in front of the tags, and in no node that was accepted. */
@@ -173,24 +197,29 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
     return isFree(taken, start, end) && isFree(taken, tag, tag + TAG_BYTES);
   };
 
-  /** Of nodes whose keys cannot be computed anew, the most that are in order; the others are dropped. */
+  /**
+   * Of nodes whose keys cannot be computed anew, those that are proven, and of the others the most that are in
+   * order with them.
+   */
   const inOrder = (entries: readonly Entry[], page: Page, dropped: DroppedNode[]): readonly Entry[] => {
-    const kept = longestAscending(entries.map((entry) => entry.key));
-    const isKept = new Set(kept);
-    for (const [i, entry] of entries.entries()) {
-      if (isKept.has(i)) continue;
+    const fitting = fittingBetween(entries);
+    const kept = new Set(longestAscending(fitting.map((entry) => entry.key)).map((i) => fitting[i]));
+    return entries.filter((entry) => {
+      if (kept.has(entry)) return true;
       page.readNode(entry.line, node);
-      dropped.push({
-        pgno: page.pgno,
-        line: entry.line,
-        key: page.key(node),
-        data: page.data(node).slice(),
-        reason: 'the key is out of order',
-        why: 'bounds',
-      });
-    }
-    return entries.filter((_, i) => isKept.has(i));
+      dropped.push(droppedOf(page, entry.line, page.key(node), OUT_OF_ORDER));
+      return false;
+    });
   };
+
+  const droppedOf = (page: Page, line: number, ownKey: Uint8Array, { why, reason }: Fault): DroppedNode => ({
+    pgno: page.pgno,
+    line,
+    key: ownKey,
+    data: page.data(node).slice(),
+    reason,
+    why,
+  });
 
   return {
     read(found, isWithin) {
@@ -204,6 +233,33 @@ interface Entry {
   /** Sort key. */
   readonly key: Uint8Array;
   readonly trust: Trust;
+  /** The key is not the one that can be read from the page. */
+  readonly isRestored: boolean;
+}
+
+/** Why a node is left out. */
+type Fault = Pick<DroppedNode, 'why' | 'reason'>;
+
+const OUT_OF_BOUNDS: Fault = { why: 'bounds', reason: 'the key lies outside of the bounds of its page' };
+const OUT_OF_ORDER: Fault = { why: 'bounds', reason: 'the key is out of order' };
+const NOT_PROVEN: Fault = { why: 'strict', reason: 'the page is damaged, and nothing proves the node' };
+const NO_PREFIX: Fault = { why: 'node', reason: 'the prefix of its key is lost' };
+
+/** The nodes without those that lie on the wrong side of one that is proven. */
+function fittingBetween(entries: readonly Entry[]): readonly Entry[] {
+  const isProven = ({ trust }: Entry): boolean => trust !== TRUST.unverified;
+  const fits = new Set<Entry>();
+  let bound: Entry | undefined;
+  for (const entry of entries) {
+    if (isProven(entry)) bound = entry;
+    if (bound === undefined || bound === entry || compareKeys(bound.key, entry.key) < 0) fits.add(entry);
+  }
+  bound = undefined;
+  for (const entry of [...entries].reverse()) {
+    if (isProven(entry)) bound = entry;
+    if (bound !== undefined && bound !== entry && compareKeys(entry.key, bound.key) >= 0) fits.delete(entry);
+  }
+  return entries.filter((entry) => fits.has(entry));
 }
 
 /** Nodes in the order of their keys; of equal ones the better comes first. */
@@ -214,6 +270,9 @@ function sorted(entries: readonly Entry[], dropped: readonly DroppedNode[], unde
   return {
     lines: order.map(({ line }) => line),
     trusts: order.map(({ trust }) => trust),
+    keys: order.some(({ isRestored }) => isRestored)
+      ? order.map((entry) => (entry.isRestored ? entry.key : undefined))
+      : undefined,
     count: order.length,
     first: order[0]?.key,
     last: order.at(-1)?.key,

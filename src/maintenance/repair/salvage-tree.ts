@@ -158,6 +158,12 @@ class LeafMerge {
     cursor.trust = leaf.trusts === undefined ? TRUST.intact : (leaf.trusts[cursor.position] as Trust);
     page.readNode(cursor.line, node);
     cursor.keyLength = readSortKey(page, node, this.#tree.isUnique, cursor.key);
+    const restored = leaf.keys?.[cursor.position];
+    if (restored !== undefined) {
+      cursor.key.bytes.set(restored);
+      cursor.key.length = restored.length;
+      cursor.keyLength = restored.length;
+    }
     return true;
   }
 

@@ -36,6 +36,8 @@ export interface SalvageLeaf {
   /** Lines in the order of keys, and how far each can be trusted; `undefined` where all are, in their order. */
   readonly lines: Uint16Array | undefined;
   readonly trusts: Uint8Array | undefined;
+  /** Keys by position that the page itself does not tell any more. */
+  readonly keys: readonly (Uint8Array | undefined)[] | undefined;
   /** Nodes of a damaged page that cannot even be told apart. */
   readonly undecodable: number;
   /** Position of its claim; -1 for a leaf that the tree does not reach. */
@@ -456,7 +458,7 @@ const NO_CLAIM = -1;
 
 function leafOf(found: SalvagePage, nodes: PageNodes, isLive: boolean, claim: number): SalvageLeaf {
   const { pgno, dbtime, pgnoPrev, pgnoNext } = found.page;
-  const { first, last, count, lines, trusts, undecodable } = nodes;
+  const { first, last, count, lines, trusts, keys, undecodable } = nodes;
   return {
     pgno,
     dbtime,
@@ -469,6 +471,7 @@ function leafOf(found: SalvagePage, nodes: PageNodes, isLive: boolean, claim: nu
     nodes: count,
     lines: lines === undefined ? undefined : Uint16Array.from(lines),
     trusts: trusts === undefined ? undefined : Uint8Array.from(trusts),
+    keys,
     undecodable,
     claim,
   };

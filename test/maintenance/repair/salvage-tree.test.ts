@@ -368,6 +368,33 @@ describe.each(PAGE_SIZES)('salvage of a tree with pages of %i bytes', (pageSize)
     },
   );
 
+  test('a leaf without its first sector gives all rows that do not lie in it, their keys computed anew', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, all } = prepared(pageSize).people;
+    const { pgno, nodes: own } = leafAt(leaves, 1);
+    const page = database.page(pgno);
+    expect(page.tagOffset(0)).toBeLessThan(512);
+    const lost = new Set(
+      own.filter((_, line) => page.tagOffset(line + page.reservedTags) < 512).map((node) => keyOf(node)),
+    );
+    expect(lost.size).toBeGreaterThan(0);
+    pageBytes(database, pgno).fill(0, 0, 512);
+    const { nodes, counts } = await salvage(database, tree);
+    expect(nodes).toEqual(all.filter((node) => !lost.has(keyOf(node))));
+    expect(counts.unverified).toBe(own.length - lost.size);
+  });
+
+  test('a tag that leads nowhere costs its row', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, all } = prepared(pageSize).people;
+    const { pgno, nodes: own } = leafAt(leaves, 1);
+    database.edit(pgno, (page) => page.view.setUint16(tagAt(page, 2), pageSize - 1, true));
+    const { nodes, trusts, counts } = await salvage(database, tree);
+    expect(nodes).toEqual(all.filter((node) => node !== own[2]));
+    expect(new Set(trusts)).toEqual(new Set([TRUST.intact]));
+    expect(counts.lost).toMatchObject([{ pgno, estimate: 1 }]);
+  });
+
   test('a pointer to a neighbour costs nothing', async () => {
     const database = sample(pageSize);
     const { tree, leaves, internal, all } = prepared(pageSize).people;
