@@ -195,10 +195,15 @@ export class RedoDatabases {
     }
     const headerFile = new HeaderFile(environment, file ?? NO_FILE, bytes);
     headerFile.change({});
-    if (file !== undefined) {
-      headerFile.write();
-      file.truncate(newDatabaseBytes(pageSize));
-      environment.fs.syncDirectory(dirname(path));
+    try {
+      if (file !== undefined) {
+        headerFile.write();
+        file.truncate(newDatabaseBytes(pageSize));
+        environment.fs.syncDirectory(dirname(path));
+      }
+    } catch (error) {
+      file?.close();
+      throw error;
     }
     const database = this.#enter({ path, dbid, loggedPath, headerFile, file, isNew: true });
     this.#note(database, found, 'created');

@@ -28,7 +28,7 @@ import {
  */
 
 /** Looks at the counter of another thread before this one sleeps. */
-const SPINS = 4000;
+const SPINS = 1500;
 /** Sleep between two looks, in milliseconds; whoever moves the counter wakes sleepers. */
 const SLEEP_MS = 20;
 /** A thread that did nothing for so long is lost. */

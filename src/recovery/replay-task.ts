@@ -18,7 +18,7 @@ export interface ReplayTaskInput {
 }
 
 /** Looks at the queue before the thread sleeps. */
-const SPINS = 20_000;
+const SPINS = 3000;
 const SLEEP_MS = 1000;
 
 /** The task of a worker thread: one range, which ends when the caller says so. */

@@ -188,7 +188,7 @@ export class Replay {
 
   #finishItems(): void {
     const { words } = this.#memory;
-    for (const thread of this.#threads) this.#publish(thread);
+    for (const thread of this.#threads) this.#publish(thread, true);
     const own = this.#threads[0] as Thread;
     let isDone = this.#executor.failure === undefined && this.#executor.run(own.queued, true);
     if (!isDone) Atomics.store(words, CONTROL.state, STATE.stopped);
@@ -482,16 +482,22 @@ export class Replay {
   /** Lets a thread have its items now and then; the caller does its own in between. */
   #advance(thread: Thread): void {
     if (((thread.queued - thread.published) | 0) < PUBLISHED_ITEMS) return;
-    this.#publish(thread);
+    this.#publish(thread, false);
     if (thread.number === 0 && this.#executor.failure === undefined) this.#executor.run(thread.queued, false);
   }
 
-  #publish(thread: Thread): void {
-    if (thread.published === thread.queued) return;
+  /** A thread that sleeps is woken for many items, or for the last ones: to wake it costs as much as some hundred. */
+  #publish(thread: Thread, isLast: boolean): void {
     const { words } = this.#memory;
     thread.published = thread.queued;
     Atomics.store(words, thread.control + CONTROL.queued, thread.queued);
-    if (Atomics.load(words, thread.control + CONTROL.asleep) !== 0) {
+    const isWorthIt = isLast || ((thread.queued - thread.woken) | 0) >= WAKING_ITEMS;
+    if (
+      thread.queued !== thread.woken &&
+      isWorthIt &&
+      Atomics.load(words, thread.control + CONTROL.asleep) !== 0
+    ) {
+      thread.woken = thread.queued;
       Atomics.notify(words, thread.control + CONTROL.queued);
     }
   }
@@ -504,12 +510,14 @@ interface Thread {
   readonly control: number;
   queued: number;
   published: number;
+  /** Items queued when the thread was woken last. */
+  woken: number;
   /** By thread: the last item that this one waits for. */
   readonly waited: (number | undefined)[];
 }
 
 function newThread(number: number): Thread {
-  return { number, control: number * CONTROL_WORDS, queued: 0, published: 0, waited: [] };
+  return { number, control: number * CONTROL_WORDS, queued: 0, published: 0, woken: 0, waited: [] };
 }
 
 function itemAt(memory: ReplayMemory, thread: number, i: number): number {
@@ -521,6 +529,7 @@ const PARTS = 64;
 const BALANCED_ITEMS = 1024;
 /** Items that a thread gets at a time. */
 const PUBLISHED_ITEMS = 32;
+const WAKING_ITEMS = 512;
 /** Most items between two times that the queues are empty; the last one may have to wait for all threads. */
 const ITEMS_MAX = Math.min(VERSIONS_MAX, QUEUE_ITEMS) - 2 * THREADS_MAX;
 
