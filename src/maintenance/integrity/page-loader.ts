@@ -36,7 +36,8 @@ const SMALL_FILE_PAGES = 1024;
 export function createPageLoader(file: FileHandle, plan: IntegrityPlan, slots: number): PageLoader {
   const { pageSize, lastPgno, dbtimeMax } = plan;
   const kind = plan.kernel ?? (lastPgno <= SMALL_FILE_PAGES ? 'js' : undefined);
-  const kernel = createChecksumKernel(slots * pageSize + LEAF_KERNEL_BYTES, kind);
+  const workBytes = kind === 'js' ? 0 : LEAF_KERNEL_BYTES;
+  const kernel = createChecksumKernel(slots * pageSize + workBytes, kind);
   const scan = newPageScan();
   const pages: (Page | undefined)[] = [];
   const verdicts = new Uint8Array(slots);
