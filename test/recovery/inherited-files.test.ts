@@ -111,3 +111,19 @@ it('recovery that loses its power has made durable what it builds on', { timeout
     }
   }
 });
+
+it('recovery that cannot make a database gives its lock back', async () => {
+  const { disk, instance } = createEngineLab();
+  instance.close();
+  disk.unlink(LAB_DATABASE);
+  disk.unlink(`${LAB}/E00.chk`);
+  disk.faults = ({ operation, path }) =>
+    operation === 'truncate' && path === LAB_DATABASE
+      ? { kind: 'error', error: 'JET_errDiskFull' }
+      : undefined;
+  await expect(recover(environmentOf(disk), OPTIONS)).rejects.toMatchObject({ name: 'JET_errDiskFull' });
+  disk.faults = undefined;
+  expect(disk.lockHolder(LAB_DATABASE)).toBeUndefined();
+  await recover(environmentOf(disk, 2), OPTIONS);
+  judgeDatabase(disk, LAB_DATABASE);
+});
