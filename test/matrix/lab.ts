@@ -43,7 +43,7 @@ export function environmentOn(fs: FileSystem): Environment {
 }
 
 /** Rows of each table, so that data trees, indexes and long values have several leaves whatever the page size. */
-const ROWS: Readonly<Record<number, number>> = { 4096: 130, 8192: 240, 16384: 480, 32768: 900 };
+const ROWS: Readonly<Record<number, number>> = { 4096: 100, 8192: 190, 16384: 360, 32768: 720 };
 const EXTENSION_PAGES = 16;
 const WORDS = ['Łódź', 'Ångström', 'Москва', '東京', 'Straße', 'naïve'];
 
@@ -71,7 +71,7 @@ export async function nativeDatabase(pageSize: number): Promise<MatrixDatabase> 
   });
   const words = new Cursor(session, database.table(session, 'Words'));
   session.transaction(() => {
-    for (let id = 0; id < 120; id++) {
+    for (let id = 0; id < 70; id++) {
       words.insert({
         id,
         word: `${WORDS[id % WORDS.length]} ${id}`,
