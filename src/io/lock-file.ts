@@ -82,7 +82,10 @@ export function takeLock(path: string, options: LockOptions): FileLock {
     const wasAbandoned = acquire(lockPath, record, options.breakForeign === true, 0);
     return heldLock(path, lockPath, record.token, wasAbandoned);
   } catch (error) {
-    throw toEseError(error, path);
+    const known = toEseError(error, path);
+    if (!isSystemError(error) || !(known instanceof EseError)) throw known;
+    // It is the folder that cannot be written to, not the file.
+    throw new EseError(known.name, `its lock file cannot be made: ${known.detail}`, { file: path });
   }
 }
 

@@ -79,6 +79,11 @@ describe('A lock file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('that cannot be made says that it is the lock file', () => {
+    const path = join(folder, 'nowhere', 'x.edb');
+    expect(() => takeLock(path, { role })).toThrow('its lock file cannot be made: its folder does not exist');
+  });
+
   it('is one for all symbolic links to a database', () => {
     writeFileSync(database, '');
     nodeFileSystem.mkdir(join(folder, 'other'));
