@@ -257,7 +257,7 @@ export class LogWriter {
    *   JET_errLogWriteFail once a write or sync has failed
    */
   append(...records: readonly RecordBytes[]): Lgpos {
-    const [first] = records;
+    const first = records[0];
     if (records.length === 1 && first !== undefined) {
       const place = { generation: 0, isec: 0, ib: 0 };
       const at = this.reserve(first.size, place);

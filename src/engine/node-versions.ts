@@ -60,67 +60,47 @@ const PIECE_BYTES = 32 * 1024;
 /** Fewer bytes than this are copied one by one: a view of them would cost more. */
 const SHORT_COPY = 48;
 
+/** Objects of versions that are kept to be used again. */
+const SPARE_VERSIONS = 4096;
+
 /** Lists of versions, by hash. */
 const BUCKETS = 1 << 15;
 const BUCKET_MASK = BUCKETS - 1;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** A version; its key, the data of its bookmark and its old state lie one behind the other in a piece of memory. */
+/**
+ * A version; its key, the data of its bookmark and its old state lie one behind the other in a piece of memory. The
+ * object serves again once nobody can ask for the version.
+ */
 class StoredVersion implements NodeVersion {
-  readonly rceid: number;
-  readonly operation: number;
-  readonly owner: VersionOwner;
-  readonly dbid: number;
-  readonly pgnoFDP: number;
-  readonly objidFDP: number;
-  readonly pageFlags: number;
-  readonly pgno: number;
-  readonly growth: number;
-  isUndoInfoLogged: boolean;
+  rceid = 0;
+  operation = 0;
+  owner: VersionOwner;
+  dbid = 0;
+  pgnoFDP = 0;
+  objidFDP = 0;
+  pageFlags = 0;
+  pgno = 0;
+  growth = 0;
+  isUndoInfoLogged = false;
   trxCommit0 = 0;
   older: StoredVersion | undefined = undefined;
   newer: StoredVersion | undefined = undefined;
   /** Newest version of another node in the same bucket. */
   sibling: StoredVersion | undefined = undefined;
-  readonly hash: number;
-  readonly tree: TreeVersions;
-  readonly piece: Uint8Array;
-  readonly at: number;
-  readonly keyBytes: number;
-  readonly dataBytes: number;
-  readonly beforeBytes: number;
+  hash = 0;
+  tree: TreeVersions;
+  piece: Uint8Array;
+  at = 0;
+  keyBytes = 0;
+  dataBytes = 0;
+  beforeBytes = 0;
 
-  constructor(
-    change: NodeChange,
-    owner: VersionOwner,
-    rceid: number,
-    operation: number,
-    growth: number,
-    tree: TreeVersions,
-    piece: Uint8Array,
-    at: number,
-    keyBytes: number,
-    dataBytes: number,
-    beforeBytes: number,
-  ) {
-    this.rceid = rceid;
-    this.operation = operation;
+  constructor(owner: VersionOwner, tree: TreeVersions, piece: Uint8Array) {
     this.owner = owner;
-    this.dbid = change.dbid;
-    this.pgnoFDP = change.pgnoFDP;
-    this.objidFDP = change.objidFDP;
-    this.pageFlags = change.pageFlags;
-    this.pgno = change.pgno;
-    this.growth = growth;
-    this.isUndoInfoLogged = !needsUndoInfo(operation);
-    this.hash = hashOf(piece, at, at + keyBytes + dataBytes, tree.key);
     this.tree = tree;
     this.piece = piece;
-    this.at = at;
-    this.keyBytes = keyBytes;
-    this.dataBytes = dataBytes;
-    this.beforeBytes = beforeBytes;
   }
 
   get key(): Uint8Array {
@@ -174,6 +154,8 @@ export class NodeVersions implements VersionLog {
   /** Committed versions in the order of their commits, from `#purgeFrom` on. */
   #committed: StoredVersion[] = [];
   #purgeFrom = 0;
+  /** Objects of versions that are gone. */
+  readonly #spare: StoredVersion[] = [];
   #bytes = 0;
   #piece = new Uint8Array(PIECE_BYTES);
   #used = 0;
@@ -227,19 +209,26 @@ export class NodeVersions implements VersionLog {
   ): void {
     const owner = this.#owners.owner(change.procid);
     const tree = this.#tree(change);
-    const entry = new StoredVersion(
-      change,
-      owner,
-      rceid,
-      operation,
-      growth,
-      tree,
-      this.#piece,
-      at,
-      keyBytes,
-      dataBytes,
-      beforeBytes,
-    );
+    const piece = this.#piece;
+    const entry = this.#spare.pop() ?? new StoredVersion(owner, tree, piece);
+    entry.rceid = rceid;
+    entry.operation = operation;
+    entry.owner = owner;
+    entry.dbid = change.dbid;
+    entry.pgnoFDP = change.pgnoFDP;
+    entry.objidFDP = change.objidFDP;
+    entry.pageFlags = change.pageFlags;
+    entry.pgno = change.pgno;
+    entry.growth = growth;
+    entry.isUndoInfoLogged = !needsUndoInfo(operation);
+    entry.trxCommit0 = 0;
+    entry.hash = hashOf(piece, at, at + keyBytes + dataBytes, tree.key);
+    entry.tree = tree;
+    entry.piece = piece;
+    entry.at = at;
+    entry.keyBytes = keyBytes;
+    entry.dataBytes = dataBytes;
+    entry.beforeBytes = beforeBytes;
     this.#link(entry);
     owner.versions.push(entry);
     this.#bytes += entry.bytes;
@@ -366,6 +355,11 @@ export class NodeVersions implements VersionLog {
       this.#purgeFrom++;
       this.#drop(version);
       each(version);
+      if (this.#spare.length < SPARE_VERSIONS) {
+        // Else it would keep memory that nobody needs.
+        version.piece = NO_BYTES;
+        this.#spare.push(version);
+      }
     }
     if (this.#purgeFrom === committed.length) {
       committed.length = 0;

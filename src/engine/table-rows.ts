@@ -241,47 +241,52 @@ function moveEntries(
 
 /** Puts new values into the encoder; long ones go into the long-value tree. */
 function setColumns(session: Session, table: Table, changes: RowChanges): void {
+  // Not by `for`: that makes an array of every entry.
+  changes.forEach((values, index) => {
+    setColumn(session, table, index, values);
+  });
+}
+
+function setColumn(session: Session, table: Table, index: number, values: readonly Uint8Array[]): void {
   const { encoder, definition } = table;
-  const separateFrom = definition.separateLv ?? SEPARATE_DEFAULT;
-  for (const [index, values] of changes) {
-    const column = table.columnAt(index);
-    if (values.length === 0) {
-      if (hasFlag(column, COLUMN_FLAG.notNull)) {
-        throw new EseError('JET_errNullInvalid', `column ${column.name} must not be NULL`);
-      }
-      encoder.setNull(index);
-      continue;
+  const column = table.columnAt(index);
+  if (values.length === 0) {
+    if (hasFlag(column, COLUMN_FLAG.notNull)) {
+      throw new EseError('JET_errNullInvalid', `column ${column.name} must not be NULL`);
     }
-    const mayHaveSeveral = isTaggedColumn(column.columnId) && hasFlag(column, COLUMN_FLAG.multiValued);
-    if (values.length > 1 && !mayHaveSeveral) {
-      throw new EseError(
-        'JET_errMultiValuedColumnMustBeTagged',
-        `column ${column.name} holds one value, not ${values.length}`,
-      );
-    }
-    if (!mayBeSeparated(column)) {
-      const [bytes] = values;
-      if (values.length === 1 && bytes !== undefined) encoder.setBytes(index, bytes);
-      else
-        encoder.setValues(
-          index,
-          values.map((one) => ({ bytes: one })),
-        );
-      continue;
-    }
-    const isCompressed = hasFlag(column, COLUMN_FLAG.compressed);
-    encoder.setValues(
-      index,
-      values.map((bytes, i): StoredValue => {
-        if (bytes.length > separateFrom) return separate(session, table, bytes, isCompressed);
-        const packed = isCompressed && i === 0 ? compressSevenBit(bytes) : undefined;
-        // The engine takes a packed value that is shorter than an id for none.
-        return packed === undefined || packed.length < LID_BYTES
-          ? { bytes }
-          : { bytes: packed, compressed: true };
-      }),
+    encoder.setNull(index);
+    return;
+  }
+  const mayHaveSeveral = isTaggedColumn(column.columnId) && hasFlag(column, COLUMN_FLAG.multiValued);
+  if (values.length > 1 && !mayHaveSeveral) {
+    throw new EseError(
+      'JET_errMultiValuedColumnMustBeTagged',
+      `column ${column.name} holds one value, not ${values.length}`,
     );
   }
+  if (!mayBeSeparated(column)) {
+    const bytes = values[0];
+    if (values.length === 1 && bytes !== undefined) encoder.setBytes(index, bytes);
+    else
+      encoder.setValues(
+        index,
+        values.map((one) => ({ bytes: one })),
+      );
+    return;
+  }
+  const separateFrom = definition.separateLv ?? SEPARATE_DEFAULT;
+  const isCompressed = hasFlag(column, COLUMN_FLAG.compressed);
+  encoder.setValues(
+    index,
+    values.map((bytes, i): StoredValue => {
+      if (bytes.length > separateFrom) return separate(session, table, bytes, isCompressed);
+      const packed = isCompressed && i === 0 ? compressSevenBit(bytes) : undefined;
+      // The engine takes a packed value that is shorter than an id for none.
+      return packed === undefined || packed.length < LID_BYTES
+        ? { bytes }
+        : { bytes: packed, compressed: true };
+    }),
+  );
 }
 
 function separate(session: Session, table: Table, bytes: Uint8Array, isCompressed: boolean): StoredValue {
@@ -296,7 +301,7 @@ function encodeRecord(session: Session, table: Table): Uint8Array {
   for (;;) {
     record.length = 0;
     const size = encodedSize(table);
-    if (size !== undefined && size <= most) return record.bytes.subarray(0, size);
+    if (size !== undefined && size <= most) return table.recordView(size);
     if (!pushOut(session, table)) {
       throw new EseError('JET_errRecordTooBig', `the record would exceed ${most} bytes`);
     }

@@ -69,6 +69,7 @@ export class Table {
   /** The table was deleted. */
   isDeleted = false;
   readonly record = createByteWriter(4096);
+  #recordView: Uint8Array = new Uint8Array(0);
   /** Most bytes of a record. */
   recordBytesMost = 0;
   /** Columns that get a value when a row is inserted without one, and those that must have one. */
@@ -161,6 +162,15 @@ export class Table {
           ),
         ),
       }));
+  }
+
+  /** The first `size` bytes of `record`, as a view that serves again for a record of the same size. */
+  recordView(size: number): Uint8Array {
+    const { bytes } = this.record;
+    if (this.#recordView.length !== size || this.#recordView.buffer !== bytes.buffer) {
+      this.#recordView = bytes.subarray(0, size);
+    }
+    return this.#recordView;
   }
 
   /** The long values of the table; made if `session` is about to store the first one. */

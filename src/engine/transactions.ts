@@ -230,28 +230,23 @@ export class Session implements VersionOwner {
       const { trxBegin0 } = this;
       this.lgposStart = transactions.logRecord('Begin0', { procid, trxBegin0, levelBeginFrom: 0, clevels });
     } else {
-      this.#logConstant(from * INNER_LEVELS_MAX + clevels, 'Begin', {
-        procid,
-        levelBeginFrom: from,
-        clevels,
-      });
+      const id = from * INNER_LEVELS_MAX + clevels;
+      const record =
+        this.#constants.get(id) ?? this.#constant(id, 'Begin', { procid, levelBeginFrom: from, clevels });
+      transactions.append(record);
     }
     this.#levelsLogged = level;
   }
 
-  /** Logs a record that is the same each time: every row that is changed has such ones around it. */
-  #logConstant<N extends LogRecordName>(id: number, name: N, fields: LogRecordFields<N>): void {
-    const transactions = this.#transactions;
-    transactions.assertUsable();
-    let record = this.#constants.get(id);
-    if (record === undefined) {
-      transactions.encoder.clear();
-      const { bytes, offset, size } = transactions.encoder.encode(name, fields) as unknown as RecordBytes;
-      const own = bytes.slice(offset, offset + size);
-      record = { bytes: own, view: new DataView(own.buffer), offset: 0, size };
-      this.#constants.set(id, record);
-    }
-    transactions.append(record);
+  /** Makes a record that is the same each time: every row that is changed has such ones around it. */
+  #constant<N extends LogRecordName>(id: number, name: N, fields: LogRecordFields<N>): RecordBytes {
+    const { encoder } = this.#transactions;
+    encoder.clear();
+    const { bytes, offset, size } = encoder.encode(name, fields) as unknown as RecordBytes;
+    const own = bytes.slice(offset, offset + size);
+    const record = { bytes: own, view: new DataView(own.buffer), offset: 0, size };
+    this.#constants.set(id, record);
+    return record;
   }
 
   /** Commits the innermost transaction; the outermost waits until the log is durable, unless it is lazy. */
@@ -262,7 +257,10 @@ export class Session implements VersionOwner {
     const to = this.level - 1;
     if (to > 0) {
       if (this.#levelsLogged > to) {
-        this.#logConstant(-to, 'Commit', { procid, levelCommitTo: to });
+        transactions.assertUsable();
+        const record =
+          this.#constants.get(-to) ?? this.#constant(-to, 'Commit', { procid, levelCommitTo: to });
+        transactions.append(record);
         this.#levelsLogged = to;
       }
       this.#leaveLevel();

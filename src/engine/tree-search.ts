@@ -72,6 +72,7 @@ export class TreeSearch {
   /** Whether there is a node with exactly this bookmark, possibly flag-deleted. */
   isExact = false;
   #target = new Uint8Array(4096);
+  #targetView: Uint8Array = NO_BYTES;
 
   constructor(pages: TreePages) {
     this.#pages = pages;
@@ -166,7 +167,10 @@ export class TreeSearch {
     const target = this.#target;
     for (let i = 0; i < key.length; i++) target[i] = key[i] ?? 0;
     for (let i = 0; i < data.length; i++) target[key.length + i] = data[i] ?? 0;
-    return this.#target.subarray(0, length);
+    if (this.#targetView.length !== length || this.#targetView.buffer !== target.buffer) {
+      this.#targetView = target.subarray(0, length);
+    }
+    return this.#targetView;
   }
 
   #descend(tree: Tree, target: Uint8Array | undefined): Page {

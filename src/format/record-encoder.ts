@@ -55,6 +55,9 @@ const MULTI_VALUE_OFFSET_MOST = 0x7fff;
 /** Longest first value of the short two-value form: its length is one byte. */
 const TWO_VALUES_FIRST_MOST = 0xff;
 
+/** Fewer bytes than this are copied one by one: a view of them would cost more. */
+const SHORT_COPY = 64;
+
 const NO_VALUES: readonly StoredValue[] = [];
 
 /** The values of one row, to be set and encoded. One encoder serves all rows of a table in turn. */
@@ -186,7 +189,8 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
   const endFixed = (): number => Math.max(loadedEnd, layout.fixedEnds[fidFixedLast] ?? 0);
 
   const encodeFixed = (bytes: Uint8Array, start: number, end: number): number => {
-    bytes.set(fixed.subarray(RECORD_HEADER_BYTES, end), start + RECORD_HEADER_BYTES);
+    if (end < SHORT_COPY) for (let i = RECORD_HEADER_BYTES; i < end; i++) bytes[start + i] = fixed[i] ?? 0;
+    else bytes.set(fixed.subarray(RECORD_HEADER_BYTES, end), start + RECORD_HEADER_BYTES);
     const bitmapBytes = (fidFixedLast + 7) >> 3;
     const bitmap = start + end;
     bytes.fill(0, bitmap, bitmap + bitmapBytes);
