@@ -370,11 +370,6 @@ function noteFree({ available, lastPgno }: SalvageSource, first: number, last: n
   if (first >= 1 && first <= lastPgno) available.fill(1, first, Math.min(last, lastPgno) + 1);
 }
 
-/** Notes that a page is part of a tree that was read by other means. */
-export function noteUsed(source: SalvageSource, pgno: number): void {
-  source.uses[pgno] = SALVAGE_USE.used;
-}
-
 /** What a page is in the end; every page is in exactly one of these (chapter 7.2.2). */
 export interface PageCensus {
   readonly total: number;
