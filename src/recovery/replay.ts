@@ -3,6 +3,7 @@ import { EseError, type Lgpos } from '../format/ese-error.js';
 import type { LogRecord, LogRecordOf } from '../format/log-record.js';
 import type { LogRecordCursor } from '../format/log-record-cursor.js';
 import { LOG_PAGE_FLAG, SPLIT_OPERATION, UNDO_OPERATION } from '../format/log-record-layout.js';
+import { logRecordFixedSize } from '../format/log-record-size.js';
 import { LRTYP } from '../format/log-record-type.js';
 import { runBeside } from '../workers/pool.js';
 import { receiveError, type SentError } from '../workers/range-job.js';
@@ -14,6 +15,7 @@ import {
   CONTROL,
   CONTROL_WORDS,
   ITEM,
+  ITEM_BYTES,
   ITEM_DBID_SHIFT,
   ITEM_IN_RANGE,
   KIND,
@@ -49,7 +51,8 @@ export class Replay {
   readonly #executor: ReplayExecutor;
   readonly #databaseAt: (dbid: number) => AttachedDatabase | undefined;
   /** Threads that may get items: the caller, and workers that are up. */
-  readonly #threads: Thread[] = [];
+  readonly #caller = newThread(0);
+  readonly #threads: Thread[] = [this.#caller];
   readonly #starting: Thread[] = [];
   /** Parts of 64 of the pages that are the caller's. */
   #ownShare = PARTS;
@@ -64,6 +67,8 @@ export class Replay {
   #owners = new Int32Array(1024 * OWNER_WORDS);
   /** Counts the times that the queues were empty. */
   #round = 1;
+  /** Threads that got items so far. */
+  threadsUsed = 1;
 
   constructor(
     memory: ReplayMemory,
@@ -78,7 +83,6 @@ export class Replay {
       if (database === undefined) throw new Error(`database ${dbid} is gone while its log is replayed`);
       return database.redoMap;
     });
-    this.#threads.push(newThread(0));
     this.#resetArenas();
   }
 
@@ -93,9 +97,6 @@ export class Replay {
       });
     }
   }
-
-  /** Threads that got items so far. */
-  threadsUsed = 1;
 
   /** Whether threads that were asked for are not up yet. */
   get isStarting(): boolean {
@@ -124,7 +125,8 @@ export class Replay {
   }
 
   /**
-   * Queues the change of one page, or carries it out. `isVersioned` ones are noted for undo.
+   * Queues the change of one page, and notes how to undo it. Returns false for a record that is not for a queue: the
+   * caller empties the queues and carries it out.
    */
   change(cursor: LogRecordCursor, database: AttachedDatabase): boolean {
     const { lrtyp, view, offset } = cursor;
@@ -141,7 +143,7 @@ export class Replay {
     if (slot < 0 || !this.#hasRoom()) return false;
     const address = this.#addressOf(cursor);
     if (address === 0) return false;
-    const version = this.#noteVersions(cursor);
+    const version = this.#note(cursor);
     const thread = this.#ownerOf(slot, database.dbid);
     this.#put(thread, KIND.node, address, slot, cursor.isec, cursor.ib, version, database, cursor.size);
     this.#own(slot, thread);
@@ -149,7 +151,7 @@ export class Replay {
     return true;
   }
 
-  /** Queues a split, if the macro is one of the usual kind. */
+  /** The same for a macro, which is for a queue if it is a split of the usual kind. */
   split(records: readonly LogRecord[], database: AttachedDatabase, lgpos: Lgpos): boolean {
     const { pool, redoMap } = database;
     if (pool === undefined || redoMap.size > 0 || !this.#hasRoom()) return false;
@@ -172,7 +174,7 @@ export class Replay {
     }
     if ((list[1] ?? -1) < 0) return false;
     const address = this.#stashMacro(list, records);
-    const version = operation === undefined ? 0 : this.#noteVersionsOf(operation);
+    const version = operation === undefined ? 0 : this.#note(operation);
     const thread = this.#ownerOf(list[1] ?? 0, database.dbid);
     for (let i = 1; i < list.length; i += 3) this.#waitForPage(list[i] ?? 0, thread);
     this.#put(thread, KIND.macro, address, 0, lgpos.isec, lgpos.ib, version, database, records.length);
@@ -189,8 +191,7 @@ export class Replay {
   #finishItems(): void {
     const { words } = this.#memory;
     for (const thread of this.#threads) this.#publish(thread, true);
-    const own = this.#threads[0] as Thread;
-    let isDone = this.#executor.failure === undefined && this.#executor.run(own.queued, true);
+    let isDone = this.#executor.failure === undefined && this.#executor.run(this.#caller.queued, true);
     if (!isDone) Atomics.store(words, CONTROL.state, STATE.stopped);
     this.threadsUsed = Math.max(
       this.threadsUsed,
@@ -206,11 +207,6 @@ export class Replay {
     this.#versions.settle(this.#pending);
     this.#balance(late);
     this.#resetArenas();
-    words.fill(
-      0,
-      this.#memory.layout.versions >>> 2,
-      (this.#memory.layout.versions + this.#versionCount * VERSION_BYTES) >>> 2,
-    );
     this.#versionCount = 0;
     this.#stashed = 0;
     this.#items = 0;
@@ -242,8 +238,7 @@ export class Replay {
     const { failure, next } = this.#executor;
     const own = left.find(({ at }) => at === this.#executor.itemAt(next));
     if (failure !== undefined && own !== undefined) own.error = failure;
-    const first = this.#threads[0] as Thread;
-    this.#executor.next = first.queued;
+    this.#executor.next = this.#caller.queued;
     this.close();
     Atomics.store(words, CONTROL.state, STATE.ready);
     left.sort((a, b) => (a.order - b.order) | 0);
@@ -321,17 +316,8 @@ export class Replay {
     return address;
   }
 
-  #noteVersions(cursor: LogRecordCursor): number {
-    const { lrtyp, bytes, view, offset } = cursor;
-    return this.#note(lrtyp, bytes, view, offset);
-  }
-
-  #noteVersionsOf({ lrtyp, bytes, view, offset }: LeafRecord): number {
-    return this.#note(lrtyp, bytes, view, offset);
-  }
-
   /** Notes how to undo the change of a record; returns the address of the version that the item is to give, or 0. */
-  #note(lrtyp: number, bytes: Uint8Array, view: DataView, at: number): number {
+  #note({ lrtyp, bytes, view, offset: at }: ChangeBytes): number {
     const flags = view.getUint8(at + RECORD_PAGE_FLAGS);
     if ((flags & LOG_PAGE_FLAG.versioned) === 0) return 0;
     const procid = view.getUint16(at + RECORD_PROCID, true);
@@ -339,19 +325,20 @@ export class Replay {
     const isUnique = (flags & LOG_PAGE_FLAG.unique) !== 0;
     switch (lrtyp) {
       case LRTYP.Insert: {
-        const keyBytes = view.getUint16(at + 44, true) + view.getUint16(at + 46, true);
-        const dataBytes = isUnique ? 0 : view.getUint16(at + 48, true);
-        this.#versions.addLoggedInsert(procid, rceid, bytes, view, at, at + 50, keyBytes, dataBytes);
+        const keyBytes =
+          view.getUint16(at + INSERT_SUFFIX_BYTES, true) + view.getUint16(at + INSERT_PREFIX_BYTES, true);
+        const dataBytes = isUnique ? 0 : view.getUint16(at + INSERT_DATA_BYTES, true);
+        this.#versions.addLoggedInsert(procid, rceid, bytes, view, at, at + INSERT_KEY, keyBytes, dataBytes);
         return 0;
       }
       case LRTYP.FlagInsert:
       case LRTYP.FlagInsertAndReplaceData: {
-        const keyAt = at + (lrtyp === LRTYP.FlagInsert ? 48 : 52);
-        const keyBytes = view.getUint16(at + 44, true);
-        const dataBytes = isUnique ? 0 : view.getUint16(at + 46, true);
+        const keyAt = at + logRecordFixedSize(lrtyp);
+        const keyBytes = view.getUint16(at + REVIVED_KEY_BYTES, true);
+        const dataBytes = isUnique ? 0 : view.getUint16(at + REVIVED_DATA_BYTES, true);
         this.#versions.addLoggedInsert(procid, rceid, bytes, view, at, keyAt, keyBytes, dataBytes);
         if (lrtyp === LRTYP.FlagInsert) return 0;
-        const rceidReplace = view.getUint32(at + 48, true);
+        const rceidReplace = view.getUint32(at + REVIVED_RCEID_REPLACE, true);
         return rceidReplace === 0
           ? 0
           : this.#pendingVersion(procid, rceidReplace, UNDO_OPERATION.replace, view, at);
@@ -369,6 +356,7 @@ export class Replay {
   #pendingVersion(procid: number, rceid: number, operation: number, view: DataView, at: number): number {
     const address = this.#memory.layout.versions + this.#versionCount * VERSION_BYTES;
     this.#versionCount++;
+    this.#memory.words[(address >>> 2) + VERSION.state] = VERSION_STATE.pending;
     this.#versions.addPending(procid, rceid, operation, view, at, address);
     return address;
   }
@@ -395,7 +383,7 @@ export class Replay {
 
   /** The thread that has a page, or is to get it. */
   #ownerOf(slot: number, dbid: number): Thread {
-    const own = this.#threads[0] as Thread;
+    const own = this.#caller;
     if (this.#threads.length === 1) return own;
     const at = slot * OWNER_WORDS;
     if (this.#owners[at + OWNER_ROUND] === this.#round) {
@@ -521,7 +509,7 @@ function newThread(number: number): Thread {
 }
 
 function itemAt(memory: ReplayMemory, thread: number, i: number): number {
-  return (memory.layout.queues + (thread * QUEUE_ITEMS + (i & (QUEUE_ITEMS - 1))) * 32) >>> 2;
+  return (memory.layout.queues + (thread * QUEUE_ITEMS + (i & (QUEUE_ITEMS - 1))) * ITEM_BYTES) >>> 2;
 }
 
 const PARTS = 64;
@@ -543,6 +531,14 @@ const RECORD_PROCID = 1;
 const RECORD_PGNO = 4;
 const RECORD_PAGE_FLAGS = 31;
 const RECORD_RCEID = 32;
+/** Lengths and other fields behind them (chapter 4.6.4); a key begins behind the fixed part. */
+const INSERT_SUFFIX_BYTES = 44;
+const INSERT_PREFIX_BYTES = 46;
+const INSERT_DATA_BYTES = 48;
+const INSERT_KEY = logRecordFixedSize(LRTYP.Insert);
+const REVIVED_KEY_BYTES = 44;
+const REVIVED_DATA_BYTES = 46;
+const REVIVED_RCEID_REPLACE = 48;
 
 /** Types of records that change one page and need nothing else. */
 const QUEUED_TYPES = new Uint8Array(256);
@@ -564,6 +560,9 @@ const PAGE_LIST: number[] = [];
 function addPage(list: number[], pgno: number, frame: Frame): void {
   list.push(pgno, frame.slot, frame.isFresh ? 1 : 0);
 }
+
+/** A record that changes a node, wherever it lies. */
+type ChangeBytes = Pick<LogRecordCursor, 'lrtyp' | 'bytes' | 'view' | 'offset'>;
 
 type LeafRecord = LogRecordOf<'Insert' | 'FlagInsertAndReplaceData' | 'Replace' | 'ReplaceD'>;
 
