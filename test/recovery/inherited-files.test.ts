@@ -11,6 +11,7 @@ import {
   SimulatedCrash,
   type SimulatedDisk,
 } from '../../src/io/simulated-disk.js';
+import { areHeaderCopiesEqual } from '../../src/recovery/database-header-file.js';
 import { recover } from '../../src/recovery/recover.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { putFile, readFile } from '../support/files.js';
@@ -126,4 +127,22 @@ it('recovery that cannot make a database gives its lock back', async () => {
   expect(disk.lockHolder(LAB_DATABASE)).toBeUndefined();
   await recover(environmentOf(disk, 2), OPTIONS);
   judgeDatabase(disk, LAB_DATABASE);
+});
+
+it('a database that is found clean is durable before the log says that nothing is left to do', async () => {
+  const { disk, instance } = createEngineLab();
+  let shadowWritten = false;
+  disk.faults = ({ operation, path, offset }) => {
+    if (path !== LAB_DATABASE) return undefined;
+    if (operation === 'writeAt') shadowWritten = offset === 4096;
+    return operation === 'sync' && shadowWritten ? { kind: 'stop' } : undefined;
+  };
+  // Killed between the write of the second header copy and its sync.
+  expect(() => instance.close()).toThrow(SimulatedCrash);
+  const left = disk.fork();
+  expect(areHeaderCopiesEqual(left, LAB_DATABASE)).toBe(true);
+  await recover(environmentOf(left), OPTIONS);
+  for (const seed of [1, 2, 3, 4]) {
+    expect(areHeaderCopiesEqual(left.crash(seed, 4096), LAB_DATABASE)).toBe(true);
+  }
 });
