@@ -30,6 +30,7 @@ import {
 } from '../../format/record.js';
 import type { TableDefinition } from '../../format/table-definition.js';
 import type { ReadLongValue } from '../../format/value-reader.js';
+import { createRecordAreas, locateAreas, taggedFormat, visitLids } from '../defrag/record-scan.js';
 import type { FindingList } from './finding.js';
 import type { KeyBuffer } from './key-buffer.js';
 import type { CheckedTree } from './plan.js';
@@ -89,6 +90,12 @@ export function createRecordChecker(
   const formed = table.columns.flatMap((column, index) =>
     column.coltyp !== COLTYP.nil && !isFixedColumn(column.columnId) ? [index] : [],
   );
+  /** Values of deleted columns lie in records that were not changed since; the layout does not know them. */
+  const hasDeleted = table.columns.some(
+    ({ coltyp, columnId }) => coltyp === COLTYP.nil && isTaggedColumn(columnId),
+  );
+  const areas = createRecordAreas();
+  const format = taggedFormat(layout.isLargePage);
   const coltyps = Uint8Array.from(table.columns, (column) => column.coltyp);
   let isKeyEqual = false;
   let expectedKey: KeyBuffer | undefined;
@@ -122,11 +129,24 @@ export function createRecordChecker(
       const count = valueCount(layout, values, index);
       for (let sequence = 1; sequence <= count; sequence++) {
         locateValue(layout, values, index, sequence, value);
-        if (value.separated) checkReference(pgno, line);
-        else if (value.compressed) checkCompressed(pgno, line);
+        if (value.separated) {
+          if (!hasDeleted) checkReference(pgno, line);
+        } else if (value.compressed) checkCompressed(pgno, line);
         else if (!value.encrypted) checkValueSize(coltyps[index] ?? 0, value.end - value.start);
       }
     }
+  };
+
+  /** Long values of deleted columns are still referred to: they go with the record. */
+  const checkAllReferences = (page: Page, line: number, { dataOffset, dataLength }: NodeView): void => {
+    const end = dataOffset + dataLength;
+    locateAreas(page.bytes, dataOffset, end, format, areas);
+    visitLids(page.bytes, end, areas, format, (at, length) => {
+      value.bytes = page.bytes;
+      value.start = at;
+      value.end = at + length;
+      checkReference(page.pgno, line);
+    });
   };
 
   /** The header byte of a tagged value; of others it is 0. */
@@ -185,6 +205,7 @@ export function createRecordChecker(
         locateColumns(layout, page.bytes, node.dataOffset, node.dataOffset + node.dataLength, values);
         checkIds(page, node);
         checkValues(pgno, line);
+        if (hasDeleted) checkAllReferences(page, line, node);
       } catch (error) {
         if (!(error instanceof EseError)) throw error;
         list.add(tree, 'REC_STRUCT', 'error', error.detail, { pgno, node: line });
