@@ -21,7 +21,7 @@ import { SAMPLE, sampleDatabase } from '../../support/sample-database.js';
 let bytes: Uint8Array;
 beforeAll(() => {
   bytes = readFile(sampleDatabase({ rows: 60 }), SAMPLE);
-});
+}, 60_000);
 
 const COPIES = [
   { pgnoFdp: PGNO_CATALOG, objid: OBJID_CATALOG },

@@ -69,7 +69,7 @@ describe.each(Object.keys(DAMAGES) as (keyof typeof DAMAGES)[])('a repair of %s 
     const disk = start();
     await run(disk);
     finished = pagesOf(disk);
-  });
+  }, 60_000);
 
   function start(): SimulatedDisk {
     const disk = createSimulatedDisk({ seed: 1 });

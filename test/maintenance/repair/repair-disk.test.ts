@@ -16,7 +16,7 @@ describe('a page that the disk does not give back', () => {
   let bytes: Uint8Array;
   beforeAll(() => {
     bytes = readFile(sampleDatabase({ rows: 150 }), SAMPLE);
-  });
+  }, 60_000);
 
   /** A disk that gives nothing of these pages of the database. */
   function brokenDisk(pgnos: readonly number[]): SimulatedDisk {

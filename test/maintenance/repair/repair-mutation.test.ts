@@ -26,7 +26,7 @@ describeWithCorpus('repairing damaged databases', () => {
       files.push(new Uint8Array(readFileSync(corpusPath('databases', name))));
     }
     files.push(readFile(sampleDatabase({ rows: 40, deletesColumns: true }), SAMPLE));
-  });
+  }, 60_000);
 
   it(`gives a sound database, or says why not and changes nothing (${MUTATIONS} damaged files)`, async () => {
     let finished = 0;

@@ -71,7 +71,7 @@ describe.each(PAGE_SIZES)('repair of pages of %i bytes', (pageSize) => {
   let expected: Record<string, string>;
   beforeAll(async () => {
     expected = await contents(sample(pageSize).disk());
-  });
+  }, 60_000);
 
   const people = (db: DamagedDatabase) => db.table('People');
   const losesNothing: [string, (db: DamagedDatabase) => void][] = [
