@@ -32,7 +32,7 @@ export class EntrySort {
   readonly #fs: FileSystem;
   readonly #path: string;
   /** It grows up to its limit. */
-  #memory = new Uint8Array(MEMORY_FIRST);
+  #memory: Uint8Array;
   readonly #memoryMost: number;
   #tail = 0;
   #starts = new Uint32Array(ENTRIES_FIRST);
@@ -50,6 +50,7 @@ export class EntrySort {
     this.#fs = fs;
     this.#path = path;
     this.#memoryMost = memoryBytes;
+    this.#memory = new Uint8Array(Math.min(MEMORY_FIRST, memoryBytes));
   }
 
   /** Nodes that were added. */
@@ -81,12 +82,10 @@ export class EntrySort {
   }
 
   #makeRoom(size: number): void {
-    const length = Math.max(this.#tail + size, Math.min(2 * this.#memory.length, this.#memoryMost));
-    if (this.#tail + size > this.#memoryMost) {
-      this.#spill();
-      return;
-    }
-    const larger = new Uint8Array(length);
+    if (this.#tail + size > this.#memoryMost) this.#spill();
+    if (this.#tail + size <= this.#memory.length) return;
+    const doubled = Math.min(2 * this.#memory.length, this.#memoryMost);
+    const larger = new Uint8Array(Math.max(this.#tail + size, doubled));
     larger.set(this.#memory.subarray(0, this.#tail));
     this.#memory = larger;
   }
@@ -97,6 +96,7 @@ export class EntrySort {
   }
 
   #spill(): void {
+    if (this.#count === 0) return;
     if (this.#file === undefined) {
       if (this.#fs.exists(this.#path)) this.#fs.unlink(this.#path);
       this.#file = this.#fs.open(this.#path, 'create');
