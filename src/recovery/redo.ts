@@ -280,40 +280,43 @@ export class Redo {
   }
 
   async #redoRecords(log: LogReader, stopAt: () => Lgpos | undefined): Promise<boolean> {
-    const { signal, until, onProgress, rehearsal } = this.#options;
-    const { cursor } = log;
+    const { signal, onProgress } = this.#options;
+    for (;;) {
+      const outcome = this.#redoTurn(log, stopAt);
+      if (outcome === 'stopped') return false;
+      this.#drain();
+      this.#trim();
+      if (outcome === 'end') this.#bytesRead += log.header.csecLGFile * log.header.cbSec;
+      const read = outcome === 'end' ? 0 : log.cursor.isec * log.header.cbSec;
+      onProgress?.(this.#bytesRead + read);
+      await nextTurn();
+      signal?.throwIfAborted();
+      if (outcome === 'end') return true;
+    }
+  }
+
+  /** Redoes the next records. */
+  #redoTurn(log: LogReader, stopAt: () => Lgpos | undefined): 'turn' | 'end' | 'stopped' {
+    const { until, rehearsal } = this.#options;
     const { lgpos } = this;
     const start = this.#start;
     const mayPrecedeStart = log.header.generation === start.generation;
-    let turn = RECORDS_PER_TURN;
-    while (log.next()) {
+    for (let turn = RECORDS_PER_TURN; turn > 0; turn--) {
+      if (!log.next()) return 'end';
+      const { cursor } = log;
       lgpos.isec = cursor.isec;
       lgpos.ib = cursor.ib;
       if (mayPrecedeStart && compareLgpos(lgpos, start) < 0) continue;
       if (until !== undefined && this.#isBehind(stopAt())) {
         this.stoppedAt = { ...lgpos };
-        return false;
+        return 'stopped';
       }
       this.records++;
       const { lrtyp } = cursor;
       if (lrtyp !== LRTYP.NOP2) this.#noteLast(lrtyp);
       if (!rehearsal || REHEARSED_TYPES[lrtyp] === 1) this.#dispatch(cursor);
-      if (--turn === 0) {
-        turn = RECORDS_PER_TURN;
-        this.#drain();
-        this.#trim();
-        onProgress?.(this.#bytesRead + cursor.isec * log.header.cbSec);
-        await nextTurn();
-        signal?.throwIfAborted();
-      }
     }
-    this.#drain();
-    this.#trim();
-    this.#bytesRead += log.header.csecLGFile * log.header.cbSec;
-    onProgress?.(this.#bytesRead);
-    await nextTurn();
-    signal?.throwIfAborted();
-    return true;
+    return 'turn';
   }
 
   #isBehind(stopAt: Lgpos | undefined): boolean {
