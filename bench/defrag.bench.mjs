@@ -44,15 +44,16 @@ await withDataFolder(DISK_BYTES, async (folder) => {
     expectRows(step.value.records);
     for (const file of [reader, source, target]) file.close();
   };
+  const Peer = sqlite?.default;
   const contenders = [
-    ...(sqlite === undefined
+    ...(Peer === undefined
       ? []
       : [
           {
             name: 'SQLite VACUUM INTO',
             prepare: () => rmSync(peerCopy, { force: true }),
             run: () => {
-              const database = new sqlite.default(peer);
+              const database = new Peer(peer);
               database.prepare('VACUUM INTO ?').run(peerCopy);
               database.close();
             },
