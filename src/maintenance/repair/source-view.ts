@@ -94,6 +94,9 @@ function chooseHeader(
   const { source, header, primary, shadow, identical } = election;
   if (source !== 'none' && header !== undefined) {
     const { bytes } = source === 'primary' ? primary : shadow;
+    // A header that states too small a size looks right all the same, since headers end in zeros.
+    const size = soundPages(file, election.pageSize) > 0 ? election.pageSize : probePageSize(file);
+    if (size !== undefined && size !== election.pageSize) return withPageSize(bytes, size);
     const headerSource = identical ? 'both' : source;
     return { header, headerBytes: bytes.slice(), headerSource, pageSize: election.pageSize };
   }
@@ -117,21 +120,28 @@ function findHeader(start: Uint8Array): ChosenHeader | undefined {
       const bytes = start.slice(at, at + size);
       const header = decodeDatabaseHeader(bytes);
       if (header.magic !== HEADER_MAGIC || header.checksum !== xorChecksum(bytes)) continue;
-      writeHeaderFields(bytes, { cbPageSize: size });
-      return {
-        header: decodeDatabaseHeader(bytes),
-        headerBytes: bytes,
-        headerSource: 'found',
-        pageSize: size,
-      };
+      return withPageSize(bytes, size);
     }
   }
   return undefined;
 }
 
+/** A header that states the page size that the database has. */
+function withPageSize(header: Uint8Array, pageSize: number): ChosenHeader {
+  const bytes = new Uint8Array(pageSize);
+  bytes.set(header.subarray(0, pageSize));
+  writeHeaderFields(bytes, { cbPageSize: pageSize });
+  return { header: decodeDatabaseHeader(bytes), headerBytes: bytes, headerSource: 'found', pageSize };
+}
+
 /** A header from what the pages say: a dirty one, whose signature and time nobody believes. */
 function makeHeader(file: FileHandle, start: Uint8Array, wanted: number | undefined): ChosenHeader {
   const pageSize = wanted ?? probePageSize(file);
+  if (pageSize === undefined) {
+    throw new EseError('JET_errDatabaseCorrupted', 'no page of the file is one of a database', {
+      file: file.path,
+    });
+  }
   const bytes = new Uint8Array(pageSize);
   const { updateMajor, createUpdate } = formatOf(start, pageSize);
   writeHeaderFields(bytes, {
@@ -148,25 +158,38 @@ function makeHeader(file: FileHandle, start: Uint8Array, wanted: number | undefi
   return { header: decodeDatabaseHeader(bytes), headerBytes: bytes, headerSource: 'made', pageSize };
 }
 
-/** The page size at which most of the pages that are looked at are what they should be. */
-function probePageSize(file: FileHandle): number {
+/** The page size at which most of the pages that are looked at are what they should be; undefined = none are. */
+function probePageSize(file: FileHandle): number | undefined {
   let best = { size: 0, sound: 0 };
   for (const size of PAGE_SIZES) {
-    const pages = Math.floor(file.size() / size) - 2;
-    const page = new Uint8Array(size);
-    let sound = 0;
-    for (let i = 0; i < Math.min(SAMPLE_PAGES, pages); i++) {
-      const pgno = 1 + Math.floor((i * pages) / Math.min(SAMPLE_PAGES, pages));
-      if (file.readAt(page, (pgno + 1) * size) !== size) continue;
-      const { verdict } = diagnosePage(page, pgno);
-      if (verdict === 'ok' || verdict === 'correctable') sound++;
-    }
+    const sound = soundPages(file, size);
     if (sound > best.sound) best = { size, sound };
   }
-  if (best.sound > 0) return best.size;
-  throw new EseError('JET_errDatabaseCorrupted', 'no page of the file is one of a database', {
-    file: file.path,
-  });
+  return best.sound > 0 ? best.size : undefined;
+}
+
+/** How many of the pages that are looked at are what they should be. */
+function soundPages(file: FileHandle, size: number): number {
+  const pages = Math.floor(file.size() / size) - 2;
+  const page = new Uint8Array(size);
+  let sound = 0;
+  for (let i = 0; i < Math.min(SAMPLE_PAGES, pages); i++) {
+    const pgno = 1 + Math.floor((i * pages) / Math.min(SAMPLE_PAGES, pages));
+    if (!isRead(file, page, (pgno + 1) * size)) continue;
+    const { verdict } = diagnosePage(page, pgno);
+    if (verdict === 'ok' || verdict === 'correctable') sound++;
+  }
+  return sound;
+}
+
+/** What the disk keeps back says nothing. */
+function isRead(file: FileHandle, into: Uint8Array, offset: number): boolean {
+  try {
+    return file.readAt(into, offset) === into.length;
+  } catch (error) {
+    if (error instanceof EseError) return false;
+    throw error;
+  }
 }
 
 /** Format of the database, by what is left of its headers. */
