@@ -105,6 +105,7 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
     const dropped: DroppedNode[] = [];
     const entries: Entry[] = [];
     let undecodable = 0;
+    let provenPrefix: number | undefined;
     const prefix = page.tagOffset(0);
     const prefixEnd = prefix + page.tagSize(0);
     const isPrefixPossible =
@@ -128,7 +129,11 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
         const isKeyWhole = node.prefixLength === 0 || isPrefixPossible;
         let fault = isKeyWhole ? faultOf(page, line, keyLength, isWithin) : NO_PREFIX;
         if (fault !== undefined && node.prefixLength > 0) {
-          isRestored = restoreKey(page);
+          if (isKeyWhole) provenPrefix ??= provenPrefixLength(page, taken, isWithin);
+          page.readNode(line, node);
+          keyLength = readSortKey(page, node, tree.isUnique, key);
+          // A prefix that is right for another record is right: then it is this record that is not.
+          isRestored = node.prefixLength > (provenPrefix ?? 0) && restoreKey(page);
           if (isRestored) {
             keyLength = key.length;
             fault = faultOf(page, line, keyLength, isWithin);
@@ -160,6 +165,20 @@ export function createPageNodeReader(tree: SalvageTree): PageNodeReader {
     key.length = sortLength;
     if (reason !== undefined) return { why: 'record', reason };
     return tree.isStrict === true ? NOT_PROVEN : undefined;
+  };
+
+  /** Bytes of the prefix that records of the page agree with, whose keys can be computed. */
+  const provenPrefixLength = (page: Page, taken: Uint8Array, isWithin: KeyBounds): number => {
+    if (tree.judge.keyOf === undefined) return 0;
+    let longest = 0;
+    for (let line = 0; line < page.nodeCount; line++) {
+      if (!decode(page, line, taken) || node.prefixLength <= longest) continue;
+      const { prefixLength } = node;
+      const keyLength = readSortKey(page, node, tree.isUnique, key);
+      const why = faultOf(page, line, keyLength, isWithin)?.why;
+      if (why === undefined || why === 'strict') longest = prefixLength;
+    }
+    return longest;
   };
 
   /**
