@@ -60,7 +60,7 @@ export interface InjectOptions {
   /** A name of {@link FAULT_KINDS}. */
   readonly fault: string;
   readonly seed: number;
-  /** Where faults of bytes go: a name of {@link faultPlaces}. Default: a leaf of a table, a segment, the first copy. */
+  /** Where faults of bytes go: a name of {@link FAULT_PLACES}. Default: a leaf of a table, a segment, the first copy. */
   readonly at?: string | undefined;
   /** Table whose pages, rows and indexes may be hit. Default: any but system tables. */
   readonly table?: string | undefined;

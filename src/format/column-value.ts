@@ -1,6 +1,6 @@
 import { checkValueSize } from './canonical-value.js';
 import { COLTYP } from './column.js';
-import { isFiletime, readDouble, readSingle } from './date-time.js';
+import { filetimeToUnixMs, isFiletime, readDouble, readSingle } from './date-time.js';
 import { formatGuid } from './guid.js';
 import { decodeText, isDecodable } from './text.js';
 
@@ -22,9 +22,6 @@ export type ColumnValue = boolean | number | bigint | string | Date | Uint8Array
 const MS_PER_DAY = 86_400_000;
 /** Days from 1899-12-30, where OLE dates begin, to 1970-01-01. */
 const OLE_TO_UNIX_DAYS = 25_569;
-/** Milliseconds from 1601-01-01, where FILETIME begins, to 1970-01-01. */
-const FILETIME_TO_UNIX_MS = 11_644_473_600_000n;
-const TICKS_PER_MS = 10_000n;
 /** Fewer bytes than this are copied one by one: a view of them would cost more. */
 const SHORT_COPY = 48;
 
@@ -94,9 +91,7 @@ function ownBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
 }
 
 function dateTime(bytes: Uint8Array, start: number): Date | number {
-  if (isFiletime(bytes, start)) {
-    return new Date(Number(viewOf(bytes).getBigUint64(start, true) / TICKS_PER_MS - FILETIME_TO_UNIX_MS));
-  }
+  if (isFiletime(bytes, start)) return new Date(filetimeToUnixMs(bytes, start));
   const days = readDouble(bytes, start);
   const whole = Math.trunc(days);
   // The fraction is the time of day even when the day lies before 1899-12-30.

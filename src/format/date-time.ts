@@ -12,6 +12,8 @@ const OLE_DAY_MOST = 2_958_465;
 
 /** FILETIME counts 100 ns from 1601-01-01. */
 const FILETIME_TO_UNIX_DAYS = 134_774;
+const FILETIME_TO_UNIX_MS = 11_644_473_600_000n;
+const FILETIME_TICKS_PER_MS = 10_000n;
 const FILETIME_TICKS_PER_SECOND = 10_000_000;
 const TICKS_PER_DAY = 86_400 * FILETIME_TICKS_PER_SECOND;
 /** High halves of the bits that are a FILETIME between 1948 and 2112, and no sensible double. */
@@ -29,6 +31,20 @@ const LETTER_Z = 0x5a;
 export function isFiletime(bytes: Uint8Array, start: number): boolean {
   const high = u32(bytes, start + 4);
   return high >= FILETIME_HIGH_LEAST && high <= FILETIME_HIGH_MOST;
+}
+
+/** Milliseconds since 1970 of the FILETIME at `start`; less than that is cut off. */
+export function filetimeToUnixMs(bytes: Uint8Array, start: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Number(view.getBigUint64(start, true) / FILETIME_TICKS_PER_MS - FILETIME_TO_UNIX_MS);
+}
+
+/** The FILETIME of a time in milliseconds since 1970. */
+export function encodeFiletime(unixMs: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  const ticks = (BigInt(Math.trunc(unixMs)) + FILETIME_TO_UNIX_MS) * FILETIME_TICKS_PER_MS;
+  new DataView(bytes.buffer).setBigUint64(0, ticks, true);
+  return bytes;
 }
 
 /**

@@ -36,7 +36,6 @@ export const FLUSH_MAP_HEADER_LAYOUT = {
 export type FlushMapHeader = FieldsOf<typeof FLUSH_MAP_HEADER_LAYOUT>;
 
 export const FLUSH_MAP_FLAG = { clean: 0x1 } as const;
-export const FLUSH_MAP_VERSION = 3;
 
 /** Database pages whose states one data page holds. */
 export const FLUSH_MAP_STATES_PER_PAGE = 32512;

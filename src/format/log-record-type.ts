@@ -104,7 +104,6 @@ export const LRTYP = {
 } as const;
 
 export type LogRecordName = keyof typeof LRTYP;
-export type Lrtyp = (typeof LRTYP)[LogRecordName];
 
 /** Number of record types that a format 8.4000 engine knows, the removed ones included. */
 export const LRTYP_COUNT = 102;

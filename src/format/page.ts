@@ -41,11 +41,6 @@ export const PAGE_FLAG = {
   fdpDelete: 0x40000,
 } as const;
 
-/** Names of the page flags in the order of their bits, as reports print them. */
-export const PAGE_FLAG_NAMES: readonly (readonly [number, string])[] = Object.entries(PAGE_FLAG).map(
-  ([name, bit]) => [bit, name] as const,
-);
-
 /** Flags of a node (format specification, chapter 1.5.2). */
 export const NODE_FLAG = { version: 0x1, deleted: 0x2, compressed: 0x4 } as const;
 
@@ -811,8 +806,6 @@ export interface PageFault {
   readonly line?: number;
 }
 
-const KNOWN_FLAGS = Object.values(PAGE_FLAG).reduce((all, bit) => all | bit, 0) | 0x300 | 0x1000;
-
 function spaceFault(what: string): PageFault {
   return { error: 'JET_errDatabaseCorrupted', what, part: 'tags' };
 }
@@ -929,9 +922,4 @@ function tagsOverlap(page: Page): boolean {
   }
   for (let itag = 0; itag < tagCount; itag++) sizeAt[page.tagOffset(itag) - headerBytes] = 0;
   return unmet !== 0;
-}
-
-/** Flag bits that no known format version defines; worth a warning, no error (chapter 1.7, step 8). */
-export function unknownPageFlags(page: Page): number {
-  return (page.flags & ~KNOWN_FLAGS) >>> 0;
 }

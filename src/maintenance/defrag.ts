@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type DatabaseReader, openDatabaseReader } from '../engine/database-reader.js';
 import { BASE_PAGES, DATABASE_STATE, FILE_TYPE, HEADER_BYTES_MIN } from '../format/database-header.js';
+import { encodeFiletime } from '../format/date-time.js';
 import { EseError } from '../format/ese-error.js';
 import { logtimeOf } from '../format/logtime.js';
 import { newSignature } from '../format/signature.js';
@@ -29,7 +30,13 @@ import {
   waitingPath,
   writeHeader,
 } from './defrag/install.js';
-import { finishedHeader, installedHeader, type NewIdentity, unfinishedHeader } from './defrag/new-header.js';
+import {
+  bothCopies,
+  finishedHeader,
+  installedHeader,
+  type NewIdentity,
+  unfinishedHeader,
+} from './defrag/new-header.js';
 import { readHeaderOf } from './file-kind.js';
 import { checkIntegrity } from './integrity.js';
 import { type Finding, type SignatureReport, signatureReport } from './report-values.js';
@@ -103,8 +110,6 @@ const YIELD_MS = 16;
 /** Parts of the progress: copying, then reading the result again. */
 const COPY_PART = 3;
 const VERIFY_PART = 1;
-/** FILETIME of 1970, in units of 100 ns. */
-const FILETIME_EPOCH = 116_444_736_000_000_000n;
 
 /**
  * Defragments a database.
@@ -248,7 +253,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     removeTemporaries(fs, temp);
     discard(fs, waitingPath(source), source);
     isMade = true;
-    replaceFile(environment, temp, twice(unfinishedHeader(header, pageSize, identity)));
+    replaceFile(environment, temp, bothCopies(unfinishedHeader(header, pageSize, identity)));
     const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
     let copied: CopyReport;
     let finished: Uint8Array;
@@ -258,7 +263,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
         workers: options.workers ?? defaultWorkers(),
         keepsIds: options.keepsIds ?? false,
         mergesLongValues: options.mergesLongValues ?? false,
-        placedAt: filetime(nowMs),
+        placedAt: encodeFiletime(nowMs),
         signal,
         progress: partOf(onProgress, 0, COPY_PART, space.usedPages),
         onTable: (table) => {
@@ -267,7 +272,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
         },
       });
       finished = finishedHeader(header, pageSize, identity, copied.built);
-      target.writeAt(twice(finished), 0);
+      target.writeAt(bothCopies(finished), 0);
       target.sync();
       report.bytesAfter = target.size();
     } finally {
@@ -285,7 +290,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     await verify(environment, temp, options);
     onProgress?.(COPY_PART + VERIFY_PART, COPY_PART + VERIFY_PART);
     fs.syncDirectory(dirname(temp));
-    const installed = twice(installedHeader(finished));
+    const installed = bothCopies(installedHeader(finished));
     if (options.preserveTemp === true) {
       writeHeader(fs, temp, installed);
       return { ...report, temp };
@@ -298,19 +303,6 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     options.onFailure?.(report);
     throw error;
   }
-}
-
-function twice(header: Uint8Array): Uint8Array {
-  const both = new Uint8Array(2 * header.length);
-  both.set(header);
-  both.set(header, header.length);
-  return both;
-}
-
-function filetime(ms: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, FILETIME_EPOCH + BigInt(Math.trunc(ms)) * 10_000n, true);
-  return bytes;
 }
 
 /** Progress of a part of the work, in units of its own. */

@@ -3,6 +3,7 @@
 import type { DatabaseReader } from '../engine/database-reader.js';
 import { type IndexSegment, TABLE_FLAG, type TupleLimits } from '../format/catalog-row.js';
 import { COLTYP, COLUMN_FLAG, type ColumnDefinition, coltypName, isFixedColumn } from '../format/column.js';
+import { filetimeToUnixMs } from '../format/date-time.js';
 import { longValueChunkSize } from '../format/long-value.js';
 import type { IndexDefinition, TableDefinition } from '../format/table-definition.js';
 import type { TimeReport } from './report-values.js';
@@ -127,17 +128,14 @@ function tableReport(table: TableDefinition, pageSize: number): TableReport {
   };
 }
 
-/** FILETIME: 100-nanosecond ticks since 1601, of which milliseconds are reported. */
-const TICKS_PER_MILLISECOND = 10_000n;
-const EPOCH_1601_MILLISECONDS = -11_644_473_600_000n;
-const DATE_MILLISECONDS_MAX = 8_640_000_000_000_000n;
+/** The last time that a Date can hold. */
+const DATE_MS_MAX = 8_640_000_000_000_000;
 
 function placed(filetime: Uint8Array | undefined): { pgnoFdpLastSetTime?: TimeReport } {
   if (filetime === undefined || filetime.length < 8) return {};
-  const ticks = new DataView(filetime.buffer, filetime.byteOffset, 8).getBigUint64(0, true);
-  const milliseconds = ticks / TICKS_PER_MILLISECOND + EPOCH_1601_MILLISECONDS;
-  if (ticks === 0n || milliseconds > DATE_MILLISECONDS_MAX) return { pgnoFdpLastSetTime: null };
-  return { pgnoFdpLastSetTime: new Date(Number(milliseconds)).toISOString() };
+  const ms = filetimeToUnixMs(filetime, 0);
+  if (filetime.every((byte) => byte === 0) || ms > DATE_MS_MAX) return { pgnoFdpLastSetTime: null };
+  return { pgnoFdpLastSetTime: new Date(ms).toISOString() };
 }
 
 function columnReport(column: ColumnDefinition): ColumnReport {

@@ -97,3 +97,11 @@ export function installedHeader(finished: Uint8Array): Uint8Array {
   writeHeaderFields(bytes, { fileType: FILE_TYPE.database });
   return bytes;
 }
+
+/** The header and its shadow, which begin every database (format specification, chapter 1.1). */
+export function bothCopies(header: Uint8Array): Uint8Array {
+  const both = new Uint8Array(2 * header.length);
+  both.set(header);
+  both.set(header, header.length);
+  return both;
+}

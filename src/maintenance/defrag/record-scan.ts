@@ -28,8 +28,7 @@ export interface TaggedFormat {
   readonly offsetMask: number;
 }
 
-export const SMALL_HAS_HEADER = 0x4000;
-export const SMALL_NULL = 0x2000;
+const SMALL_HAS_HEADER = 0x4000;
 export const TAGFLD_BYTES = 4;
 const RECORD_HEADER_BYTES = 4;
 const VARIABLE_OFFSET_MASK = 0x7fff;

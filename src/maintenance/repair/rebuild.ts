@@ -19,6 +19,7 @@ import {
   FILE_TYPE,
   writeHeaderFields,
 } from '../../format/database-header.js';
+import { encodeFiletime } from '../../format/date-time.js';
 import { EseError } from '../../format/ese-error.js';
 import { createRecordLayout } from '../../format/record.js';
 import type { Signature } from '../../format/signature.js';
@@ -32,6 +33,7 @@ import { TableCopier } from '../defrag/copy-table.js';
 import type { Steps, TreeCopy } from '../defrag/copy-trees.js';
 import type { CatalogRecord } from '../defrag/new-catalog.js';
 import { canListObjects, makeDatabase } from '../defrag/new-database.js';
+import { bothCopies } from '../defrag/new-header.js';
 import type { PageCensus } from '../integrity/conclude.js';
 import type { IntegrityResult } from '../integrity.js';
 import type { Finding } from '../report-values.js';
@@ -78,8 +80,6 @@ const FINDINGS_MAX = 100_000;
 const YIELD_MS = 16;
 /** Lowest format update whose roots can keep an auto-increment maximum (chapter 1.9). */
 const UPDATE_MAJOR_EXTENDED_HEADER = 30;
-/** FILETIME of 1970, in units of 100 ns. */
-const FILETIME_EPOCH = 116_444_736_000_000_000n;
 
 /**
  * Makes the database anew at `temp`, durably but for its place.
@@ -104,7 +104,7 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
     const excluded = new Map<number, Set<string>>();
     for (;;) {
       removeTemporaries(fs, temp);
-      replaceFile(environment, temp, twice(unfinishedHeader(job)));
+      replaceFile(environment, temp, bothCopies(unfinishedHeader(job)));
       const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
       try {
         const outcome = await drain(
@@ -159,13 +159,6 @@ function unfinishedHeader({ source, identity }: RebuildJob): Uint8Array {
     fileType: FILE_TYPE.temporaryDatabase,
   });
   return bytes;
-}
-
-function twice(header: Uint8Array): Uint8Array {
-  const both = new Uint8Array(2 * header.length);
-  both.set(header);
-  both.set(header, header.length);
-  return both;
 }
 
 function leafPages(scan: PageScan): number {
@@ -356,7 +349,7 @@ class Rebuild {
     const built = yield* makeDatabase(builder, {
       tables,
       rows: () => editedRows(records, edits, layout, pageSize),
-      placedAt: filetime(environment.clock.now()),
+      placedAt: encodeFiletime(environment.clock.now()),
       newObjid,
       *makeTable(table) {
         const damage = damaged.get(table.objid);
@@ -405,12 +398,6 @@ function isDamageError({ name }: EseError): boolean {
   return !NOT_DAMAGE.includes(name);
 }
 
-function filetime(ms: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, FILETIME_EPOCH + BigInt(Math.trunc(ms)) * 10_000n, true);
-  return bytes;
-}
-
 /** What the check says is wrong with a page, by its number. */
 function pageCodesOf({ report }: IntegrityResult): Map<number, string> {
   const codes = new Map<number, string>();
@@ -441,7 +428,7 @@ async function finish(
       .reduce((most, { objid }) => Math.max(most, objid), identity.objidSeen + 1),
     fileType: FILE_TYPE.temporaryDatabase,
   });
-  target.writeAt(twice(bytes), 0);
+  target.writeAt(bothCopies(bytes), 0);
   target.sync();
   job.environment.fs.syncDirectory(dirname(target.path));
   writeHeaderFields(bytes, { fileType: source.header.fileType });
@@ -455,7 +442,7 @@ async function finish(
     return path === undefined ? finding : { ...finding, saved: path };
   };
   return {
-    installedHeader: twice(bytes),
+    installedHeader: bothCopies(bytes),
     pages: check.report.complete && check.report.pages.total > 0 ? check.report.pages : takeCensus(salvage),
     tables: tables.map(({ report }) => report),
     findings: [...findings.map(asMended), ...used.findings, ...tables.flatMap((table) => table.findings)].map(

@@ -17,6 +17,7 @@ import {
   singleExtentBeyondBitmap,
 } from '../../format/space.js';
 import type { FileHandle, FileSystem } from '../../io/file-system.js';
+import type { PageCensus } from '../integrity/conclude.js';
 import { BLANK, beyondEnd, judgePage, type PageTrouble, readTrouble } from '../integrity/page-check.js';
 import { classOf, PAGE_CLASS, type PageScan } from './page-scan.js';
 
@@ -370,22 +371,10 @@ function noteFree({ available, lastPgno }: SalvageSource, first: number, last: n
   if (first >= 1 && first <= lastPgno) available.fill(1, first, Math.min(last, lastPgno) + 1);
 }
 
-/** What a page is in the end; every page is in exactly one of these (chapter 7.2.2). */
-export interface PageCensus {
-  readonly total: number;
-  /** Part of a tree. */
-  readonly used: number;
-  readonly space: number;
-  readonly empty: number;
-  readonly blank: number;
-  /** Free, or an old image of what newer pages hold. */
-  readonly available: number;
-  /** None of the above: no tree has a use for it. */
-  readonly foreign: number;
-  readonly bad: number;
-}
-
-/** The classes of all pages, once all trees have been read. */
+/**
+ * What each page is in the end, once all trees have been read (chapter 7.2.2). An old image of what newer pages hold
+ * counts as available.
+ */
 export function takeCensus(source: SalvageSource): PageCensus {
   const counts = { used: 0, space: 0, empty: 0, blank: 0, available: 0, foreign: 0, bad: 0 };
   for (let pgno = 1; pgno <= source.lastPgno; pgno++) counts[kindOf(source, pgno)]++;
