@@ -54,15 +54,6 @@ export function integrityText(result: IntegrityResult, options: IntegrityTextOpt
   return [...lines, ...take(atEnd), ...take(() => true)];
 }
 
-/** The last lines of `/g`. */
-export function integrityEnding({ report }: IntegrityResult, elapsedMs: number): string[] {
-  const verdict = report.corrupt
-    ? 'Integrity check completed.  Database is CORRUPTED!'
-    : 'Integrity check successful.';
-  const seconds = Math.floor(elapsedMs / 1000);
-  return ['', verdict, '', '', '', `***** Eseutil completed in ${seconds} seconds`, ''];
-}
-
 /** Gives the lines of those findings that fit and have not been given yet. */
 type TakeFindings = (fits: (finding: IntegrityFinding) => boolean) => string[];
 

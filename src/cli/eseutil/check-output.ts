@@ -5,6 +5,8 @@ import { readHeaderElection } from '../../engine/header-election.js';
 import type { DatabaseHeader } from '../../format/database-header.js';
 import { replaceFile } from '../../io/replace-file.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
+import type { IntegrityTextOptions } from '../../maintenance/integrity-text.js';
+import { packageVersion } from '../classic-text.js';
 import type { CliHost } from '../host.js';
 import { hasSwitch, type ModeContext, switchValue } from '../mode.js';
 import { meantPath } from '../typed-path.js';
@@ -43,6 +45,49 @@ export function reportPath({ host, command }: ModeContext, extension: string): s
   if (prefix !== undefined && prefix !== null) return `${meantPath(host, prefix)}${extension}`;
   const name = basename(meantPath(host, command.positional ?? ''));
   return `${name.slice(0, name.length - extname(name).length)}${extension}`;
+}
+
+/**
+ * Writes the report of a check (format specification, chapter 12.6.3).
+ *
+ * @param ending the lines behind those of the check, up to its verdict
+ * @returns where it lies
+ */
+export async function writeReport(
+  context: ModeContext,
+  check: IntegrityResult,
+  operation: IntegrityTextOptions['operation'],
+  ending: readonly string[],
+  elapsedMs: number,
+): Promise<string> {
+  const { integrityText } = await import('../../maintenance/integrity-text.js');
+  const { defaultWorkers } = await import('../../workers/pool.js');
+  const path = reportPath(context, '.INTEG.RAW');
+  const lines = [
+    ...integrityText(check, {
+      operation,
+      database: context.command.positional ?? '',
+      version: `esekit version ${packageVersion()}`,
+      workers: context.workers ?? defaultWorkers(),
+      comparesIndexes: !hasSwitch(context.command, 'b'),
+    }),
+    ...ending,
+    '',
+    '',
+    '',
+    `***** Eseutil completed in ${Math.floor(elapsedMs / 1000)} seconds`,
+    '',
+  ];
+  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+  return path;
+}
+
+/** The verdict of a check at the end of its report. */
+export function verdictLines({ report }: IntegrityResult): string[] {
+  return [
+    '',
+    report.corrupt ? 'Integrity check completed.  Database is CORRUPTED!' : 'Integrity check successful.',
+  ];
 }
 
 /** `/n`: a line for each table. */

@@ -2,9 +2,8 @@
 
 import { DATABASE_STATE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
-import { replaceFile } from '../../io/replace-file.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
-import { packageVersion, timeText } from '../classic-text.js';
+import { timeText } from '../classic-text.js';
 import {
   forcedPageSize,
   hasSwitch,
@@ -16,7 +15,14 @@ import {
 import { askOkCancel } from '../question.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
 import { refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
-import { DIRTY_LINES, lookAtHeader, noteStreamingFile, reportPath, writeStatistics } from './check-output.js';
+import {
+  DIRTY_LINES,
+  lookAtHeader,
+  noteStreamingFile,
+  verdictLines,
+  writeReport,
+  writeStatistics,
+} from './check-output.js';
 
 export const integrityMode: Mode = {
   heading: 'INTEGRITY',
@@ -70,7 +76,7 @@ async function check(context: ModeContext, file: string): Promise<ModeOutcome> {
   const { report, error } = result;
   for (const finding of report.findings) context.event('finding', finding);
   noteWarnings(context, result, file);
-  const path = await writeReport(context, result, host.now() - started);
+  const path = await writeReport(context, result, 'Integrity', verdictLines(result), host.now() - started);
   if (hasSwitch(command, 'n')) writeStatistics(context, result, '.INTGINFO.TXT');
   say(verdict(result));
   if (report.warnings > 0 && !command.long.has('compat')) say(`${report.warnings} warnings, see ${path}`);
@@ -108,26 +114,4 @@ function noteWarnings(context: ModeContext, result: IntegrityResult, file: strin
   if (result.report.dirty) note('DirtyDatabase', `the database is in the state ${result.stateName}`);
   const corrected = result.report.findings.find(({ code }) => code === 'PAGE_ECC_FIXED');
   if (corrected !== undefined) note('CorrectableChecksum', corrected.message, corrected.pgno);
-}
-
-async function writeReport(
-  context: ModeContext,
-  result: IntegrityResult,
-  elapsedMs: number,
-): Promise<string> {
-  const { integrityEnding, integrityText } = await import('../../maintenance/integrity-text.js');
-  const { defaultWorkers } = await import('../../workers/pool.js');
-  const path = reportPath(context, '.INTEG.RAW');
-  const lines = [
-    ...integrityText(result, {
-      operation: 'Integrity',
-      database: context.command.positional ?? '',
-      version: `esekit version ${packageVersion()}`,
-      workers: context.workers ?? defaultWorkers(),
-      comparesIndexes: !hasSwitch(context.command, 'b'),
-    }),
-    ...integrityEnding(result, elapsedMs),
-  ];
-  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
-  return path;
 }

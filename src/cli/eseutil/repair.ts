@@ -5,11 +5,10 @@ import { DATABASE_STATE, type DatabaseHeader } from '../../format/database-heade
 import { EseError } from '../../format/ese-error.js';
 import { JET_ERRORS } from '../../format/jet-errors.js';
 import { parseLogFileName } from '../../io/log-file-names.js';
-import { replaceFile } from '../../io/replace-file.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
 import type { RepairPhase, RepairResult } from '../../maintenance/repair/repair-report.js';
 import { signatureReport } from '../../maintenance/report-values.js';
-import { packageVersion, rangeText, signatureText } from '../classic-text.js';
+import { rangeText, signatureText } from '../classic-text.js';
 import type { CliHost } from '../host.js';
 import {
   forcedPageSize,
@@ -22,7 +21,14 @@ import {
 import { NO_PROGRESS, type ProgressBar } from '../progress-bar.js';
 import { askOkCancel } from '../question.js';
 import { meantPath, meantTarget, refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
-import { DIRTY_LINES, lookAtHeader, noteStreamingFile, reportPath, writeStatistics } from './check-output.js';
+import {
+  DIRTY_LINES,
+  lookAtHeader,
+  noteStreamingFile,
+  verdictLines,
+  writeReport,
+  writeStatistics,
+} from './check-output.js';
 
 const WARNING: readonly string[] = [
   'WARNING: Repair is for damaged databases only. It does not apply the changes',
@@ -211,7 +217,7 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
       return { result: null, error: new EseError('JET_errInternalError', 'interrupted') };
     }
     if (error instanceof EseError && check !== undefined)
-      await writeReport(context, check, [], host.now() - started);
+      await writeReport(context, check, 'Repair', [], host.now() - started);
     throw error;
   }
 }
@@ -249,7 +255,7 @@ async function conclude(
   const { command, say } = context;
   const { report, check, lost } = result;
   for (const finding of report.findings) context.event('finding', finding);
-  const path = await writeReport(context, check, endingOf(context, result), elapsedMs);
+  const path = await writeReport(context, check, 'Repair', endingOf(context, result), elapsedMs);
   if (hasSwitch(command, 'n')) writeStatistics(context, check, '.REPAIR.TXT');
   const { pages, correctedPages, tables, findings, findingsTruncated, ...rest } = report;
   const json = {
@@ -307,14 +313,7 @@ function sayOutcome({ say, complain }: ModeContext, { report, catalogFrom }: Rep
 /** The lines of the report behind those of the check (chapter 12.6.3). */
 function endingOf({ command }: ModeContext, { report, check, signatures }: RepairResult): string[] {
   if (report.action === 'none') return ['', 'Integrity check successful.'];
-  if (report.action === 'declined') {
-    return [
-      '',
-      check.report.corrupt
-        ? 'Integrity check completed.  Database is CORRUPTED!'
-        : 'Integrity check successful.',
-    ];
-  }
+  if (report.action === 'declined') return verdictLines(check);
   const lastPgno = Math.max(0, Math.floor(check.fileBytes / report.pageSize) - 2);
   const changed = signatures.map((signature) => [
     `changing signature of ${command.positional ?? ''}`,
@@ -336,34 +335,6 @@ function endingOf({ command }: ModeContext, { report, check, signatures }: Repai
     '',
     'Repair completed. Database corruption has been repaired!',
   ];
-}
-
-async function writeReport(
-  context: ModeContext,
-  check: IntegrityResult,
-  ending: readonly string[],
-  elapsedMs: number,
-): Promise<string> {
-  const { integrityText } = await import('../../maintenance/integrity-text.js');
-  const { defaultWorkers } = await import('../../workers/pool.js');
-  const path = reportPath(context, '.INTEG.RAW');
-  const lines = [
-    ...integrityText(check, {
-      operation: 'Repair',
-      database: context.command.positional ?? '',
-      version: `esekit version ${packageVersion()}`,
-      workers: context.workers ?? defaultWorkers(),
-      comparesIndexes: true,
-    }),
-    ...ending,
-    '',
-    '',
-    '',
-    `***** Eseutil completed in ${Math.floor(elapsedMs / 1000)} seconds`,
-    '',
-  ];
-  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
-  return path;
 }
 
 /** `--undo`: the database as it was before a repair. */
