@@ -1,18 +1,11 @@
 import { spawn } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { isBuilt } from '../support/built.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
@@ -119,7 +112,7 @@ describeWithCorpus('/y', () => {
     expect((await eseutil(['-y', ...target])).exit).toBe(1);
   });
 
-  test.skipIf(!existsSync(program)).each([
+  test.skipIf(!isBuilt(program)).each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
     ['SIGHUP', 129],

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { isBuilt } from '../support/built.js';
 import { temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
@@ -26,7 +27,7 @@ function interrupt(argv: readonly string[]): Promise<{ exit: number | null; stdo
   });
 }
 
-describe.skipIf(!existsSync(program))('a dump that is interrupted', () => {
+describe.skipIf(!isBuilt(program))('a dump that is interrupted', () => {
   const logs = join(folder, 'logs');
   mkdirSync(logs);
   const log = gunzipSync(readFileSync(fixture));

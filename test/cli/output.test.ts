@@ -16,6 +16,7 @@ import { persistentTerminal } from '../../src/cli/output.js';
 import { runGuarded } from '../../src/cli/process.js';
 import { runEsekit } from '../../src/cli/run-esekit.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { isBuilt } from '../support/built.js';
 import { eseutil, eseutilJson, runProgram, temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
@@ -172,10 +173,10 @@ describeWithCorpus('--json=FILE', () => {
 
 describeWithCorpus('through the real process', () => {
   const program = (name: string) => fileURLToPath(new URL(`../../dist/cli/${name}.js`, import.meta.url));
-  const isBuilt = existsSync(program('eseutil'));
+  const hasProgram = isBuilt(program('eseutil'));
   const log = corpusPath('logs', 'secedit', 'edb.log');
 
-  test.skipIf(!isBuilt || !existsSync('/dev/full')).each([
+  test.skipIf(!hasProgram || !existsSync('/dev/full')).each([
     ['eseutil', ['-ml', log, '-v2']],
     ['eseutil', ['-mh', '-q']],
     ['eseutil', ['--help']],
@@ -188,7 +189,7 @@ describeWithCorpus('through the real process', () => {
     expect(run.status).toBe(3);
   });
 
-  test.skipIf(!isBuilt || process.getuid?.() !== 0)('nobody may not read a secret file or folder', () => {
+  test.skipIf(!hasProgram || process.getuid?.() !== 0)('nobody may not read a secret file or folder', () => {
     const secrets = join(folder, 'secrets');
     mkdirSync(secrets);
     copyFileSync(log, join(secrets, 'edb.log'));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import { exitCodeOfJet } from '../../src/cli/exit-codes.js';
 import { drawProgressBar, withRate } from '../../src/cli/progress-bar.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { isBuilt } from '../support/built.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
@@ -234,18 +235,17 @@ describe('what this version does not have', () => {
 
 describeWithCorpus('a run from outside', () => {
   const database = corpusPath('databases', 'ual-dirty.mdb');
-  const isBuilt = existsSync(program);
-  if (!isBuilt) process.stderr.write(`skipped, not built: ${program}\n`);
+  const hasProgram = isBuilt(program);
   const node = (...argv: string[]) => spawnSync(process.execPath, [program, ...argv], { encoding: 'utf8' });
 
-  test.skipIf(!isBuilt)('slash style with an absolute path, through the real process', () => {
+  test.skipIf(!hasProgram)('slash style with an absolute path, through the real process', () => {
     const run = node('/mh', database);
     expect(run.status).toBe(0);
     expect(run.stdout).toContain('            State: Dirty Shutdown\n');
     expect(run.stderr).toBe('');
   });
 
-  test.skipIf(!isBuilt)('a reader that goes away ends the run quietly with 0', () => {
+  test.skipIf(!hasProgram)('a reader that goes away ends the run quietly with 0', () => {
     const log = corpusPath('logs', 'secedit', 'edb.log');
     const command = `"${process.execPath}" "${program}" -ml "${log}" -v2 | head -1; echo "\${PIPESTATUS[0]}"`;
     const run = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
@@ -253,7 +253,7 @@ describeWithCorpus('a run from outside', () => {
     expect(run.stderr).toBe('');
   });
 
-  test.skipIf(!isBuilt)('no permission: -1032, exit 5, one line', () => {
+  test.skipIf(!hasProgram)('no permission: -1032, exit 5, one line', () => {
     if (process.getuid?.() === 0) {
       process.stderr.write('skipped for the superuser, who may read everything: no permission\n');
       return;

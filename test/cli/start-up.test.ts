@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { isBuilt } from '../support/built.js';
 import { temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
@@ -25,24 +26,23 @@ function loadedModules(argv: readonly string[]): string[] {
 
 /** Every module costs start-up time, which for small files is most of the time (chapter 9.2). */
 describeWithCorpus('start-up', () => {
-  const isBuilt = existsSync(program);
-  if (!isBuilt) process.stderr.write(`skipped, not built: ${program}\n`);
+  const hasProgram = isBuilt(program);
   const other = (modules: string[], allowed: RegExp) => modules.filter((name) => !allowed.test(name));
 
-  test.skipIf(!isBuilt)('help and version load the command line only', () => {
+  test.skipIf(!hasProgram)('help and version load the command line only', () => {
     const allowed =
       /^cli\/[^/]+\.js$|^io\/|^format\/(?:ese-error|jet-errors)\.js$|^maintenance\/report-values\.js$/;
     for (const argv of [['--version'], ['-?']]) expect(other(loadedModules(argv), allowed)).toEqual([]);
   });
 
-  test.skipIf(!isBuilt)('a header dump loads no engine, no recovery, no workers and no library', () => {
+  test.skipIf(!hasProgram)('a header dump loads no engine, no recovery, no workers and no library', () => {
     const modules = loadedModules(['-mh', corpusPath('databases', 'test.edb')]);
     const allowed =
       /^cli\/(?!eseutil\/)|^cli\/eseutil\/dump-header\.js$|^io\/|^format\/|^maintenance\/(?:dump-header|file-kind|report-values)\.js$|^engine\/header-election\.js$/;
     expect(other(modules, allowed)).toEqual([]);
   });
 
-  test.skipIf(!isBuilt)('checksums of a small file load no worker pool library', () => {
+  test.skipIf(!hasProgram)('checksums of a small file load no worker pool library', () => {
     const modules = loadedModules(['-k', corpusPath('databases', 'test.edb')]);
     expect(modules.filter((name) => name.includes('node_modules') || name.startsWith('recovery/'))).toEqual(
       [],

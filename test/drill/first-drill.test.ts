@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { type DrillReport, runFirstDrill } from '../../src/drill/first-drill.js';
 import { type Programs, programsIn } from '../../src/drill/programs.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
+import { isBuilt } from '../support/built.js';
 
 const scripts = fileURLToPath(new URL('../../dist/cli', import.meta.url));
 const folders: string[] = [];
@@ -45,7 +46,7 @@ const COMMANDS = [
   'esekit export drill.edb --out exported',
 ];
 
-describe.skipIf(!existsSync(join(scripts, 'esekit.js')))('the first drill', () => {
+describe.skipIf(!isBuilt(join(scripts, 'esekit.js')))('the first drill', () => {
   it('types its commands, finds every row that was promised, and says so', { timeout: 120_000 }, async () => {
     const { report, text, folder } = await drill();
     expect(report.steps.map(({ command }) => command.replace(/(-KILL) \d+$/, '$1'))).toEqual(COMMANDS);

@@ -1,15 +1,10 @@
 import { expect, it } from 'vitest';
-import { createTable } from '../../src/engine/schema.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
+import { createNumbers } from '../support/numbers.js';
 
 it('a checkpoint waits for pages that had left the cache before', () => {
   const { disk, instance, database } = createEngineLab();
-  const session = instance.createSession();
-  createTable(database, session, {
-    name: 'Numbers',
-    columns: [{ name: 'n', type: 'long' }],
-    indexes: [{ name: 'primary', segments: ['n'], primary: true }],
-  });
+  createNumbers(instance.createSession(), database);
   let isSynced = false;
   const order: string[] = [];
   disk.faults = ({ operation, path, offset = 0 }) => {

@@ -1,41 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
-import type { Database } from '../../src/engine/database.js';
-import type { Instance } from '../../src/engine/instance.js';
-import { createTable } from '../../src/engine/schema.js';
-import { openDatabase } from '../../src/index.js';
 import { seededEnvironment } from '../../src/io/environment.js';
-import type { FileSystem } from '../../src/io/file-system.js';
 import { startInstance } from '../../src/recovery/start-instance.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { createNumbers, NUMBERS, numbersIn } from '../support/numbers.js';
 
 const SECOND = `${LAB}/second.edb`;
-
-function createNumbers(instance: Instance, database: Database): void {
-  const session = instance.createSession();
-  createTable(database, session, {
-    name: 'Numbers',
-    columns: [{ name: 'n', type: 'long' }],
-    indexes: [{ name: 'primary', segments: ['n'], primary: true }],
-  });
-  instance.endSession(session);
-}
-
-function numbersIn(fs: FileSystem, path: string): unknown[] {
-  const database = openDatabase(path, { fs });
-  const numbers = [...database.rows('Numbers')].map(({ n }) => n);
-  database.close();
-  return numbers;
-}
 
 function twoDatabases() {
   const lab = createEngineLab({ log: { logFileKiB: 64 } });
   const { instance, database } = lab;
   const second = instance.createDatabase(SECOND);
-  for (const one of [database, second]) createNumbers(instance, one);
   const session = instance.createSession();
-  const cursors = [database, second].map((one) => new Cursor(session, one.table(session, 'Numbers')));
+  const cursors = [database, second].map((one) => createNumbers(session, one));
   const insert = (n: number, which: readonly number[] = [0, 1]): void => {
     for (const i of which) cursors[i]?.insert({ n });
   };
@@ -64,7 +42,7 @@ describe('several databases of one stream', () => {
     expect(() => insert(2, [1])).toThrow('not attached any more');
     session.transaction(() => insert(2, [0]));
     const again = instance.attachDatabase(SECOND);
-    const cursor = new Cursor(session, again.table(session, 'Numbers'));
+    const cursor = new Cursor(session, again.table(session, NUMBERS));
     session.transaction(() => {
       insert(3, [0]);
       cursor.insert({ n: 4 });
@@ -82,7 +60,7 @@ describe('several databases of one stream', () => {
     instance.detachDatabase(second);
     session.transaction(() => insert(3, [0]));
     const again = instance.attachDatabase(SECOND);
-    const cursor = new Cursor(session, again.table(session, 'Numbers'));
+    const cursor = new Cursor(session, again.table(session, NUMBERS));
     session.transaction(() => cursor.insert({ n: 4 }));
     session.begin();
     insert(5, [0]);

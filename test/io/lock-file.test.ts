@@ -17,6 +17,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vites
 import { openExclusive } from '../../src/io/exclusive-file.js';
 import { findLockHolder, takeLock } from '../../src/io/lock-file.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
+import { isBuilt } from '../support/built.js';
 import { jetErrorOf } from '../support/files.js';
 
 const role = 'eseutil' as const;
@@ -219,7 +220,7 @@ describe('A lock that was lost', () => {
 // The build, because other processes cannot run the source: `npm test` makes it first.
 const built = fileURLToPath(new URL('../../dist/io/lock-file.js', import.meta.url));
 
-describe.skipIf(!existsSync(built))('Many processes', () => {
+describe.skipIf(!isBuilt(built))('Many processes', () => {
   it('that find a dead lock give it to one at a time', async () => {
     writeLock({ start: '1', boot: 'an earlier one' });
     const inside = join(folder, 'inside');

@@ -143,6 +143,39 @@ describe('The files of this machine', () => {
     expect(nodeFileSystem.freeBytes(join(folder, 'not', 'yet'))).toBe(4_096_000);
   });
 
+  it('give a file the permissions of another, and its owner may write it', () => {
+    const made = join(folder, 'made.edb');
+    fs.writeFileSync(made, '');
+    fs.chmodSync(path, 0o600);
+    nodeFileSystem.adoptAccess(made, path);
+    expect(fs.statSync(made).mode & 0o777).toBe(0o600);
+    fs.chmodSync(path, 0o440);
+    nodeFileSystem.adoptAccess(made, path);
+    expect(fs.statSync(made).mode & 0o777).toBe(0o640);
+  });
+
+  it('keep a group out whose file cannot be given the group of the other', () => {
+    const made = join(folder, 'made.edb');
+    fs.writeFileSync(made, '');
+    fs.chmodSync(path, 0o664);
+    const real = fs.statSync(path);
+    instead.set('statSync', () => {
+      instead.delete('statSync');
+      return Object.assign(real, { gid: real.gid + 1, uid: real.uid + 1 });
+    });
+    fail('chownSync', 'EPERM');
+    nodeFileSystem.adoptAccess(made, path);
+    expect(fs.statSync(made).mode & 0o777).toBe(0o604);
+  });
+
+  it('lead from a symbolic link to its file, and leave other paths alone', () => {
+    const link = join(folder, 'link.edb');
+    fs.symlinkSync('x.edb', link);
+    expect(nodeFileSystem.resolveLink(link)).toBe(fs.realpathSync(path));
+    expect(nodeFileSystem.resolveLink(path)).toBe(path);
+    expect(nodeFileSystem.resolveLink(join(folder, 'none'))).toBe(join(folder, 'none'));
+  });
+
   it('refuse a device, and a pipe without waiting for its other end', () => {
     expect(jetErrorOf(() => nodeFileSystem.open('/dev/null', 'read'))).toBe('JET_errFileInvalidType');
     const pipe = join(folder, 'pipe');

@@ -8,6 +8,7 @@ import { readJournal } from '../../src/drill/journal.js';
 import { programsIn } from '../../src/drill/programs.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { randomBelow, randomChance, seededRandom } from '../../src/io/seeded-random.js';
+import { isBuilt } from '../support/built.js';
 import { compareWithEsedbexport, hasEsedbexport } from '../support/esedbexport.js';
 import { judgeWorkload } from '../support/workload-lab.js';
 
@@ -28,7 +29,7 @@ const ROWS = 10_000_000;
 const scripts = fileURLToPath(new URL('../../dist/cli', import.meta.url));
 
 describe('a program that is killed while it loads a database', () => {
-  it.skipIf(!existsSync(join(scripts, 'esekit.js')))(
+  it.skipIf(!isBuilt(join(scripts, 'esekit.js')))(
     `loses nothing that was promised, in ${KILLS} kills`,
     { timeout: KILLS * ROUND_MS },
     async () => {

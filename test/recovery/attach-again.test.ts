@@ -2,10 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
 import type { Database } from '../../src/engine/database.js';
 import type { Instance } from '../../src/engine/instance.js';
-import { createTable } from '../../src/engine/schema.js';
 import { DATABASE_STATE } from '../../src/format/database-header.js';
 import { compareLgpos } from '../../src/format/ese-error.js';
-import { openDatabase } from '../../src/index.js';
 import type { FileSystem } from '../../src/io/file-system.js';
 import {
   formatCall,
@@ -18,6 +16,7 @@ import { findDatabase } from '../../src/recovery/database-header-file.js';
 import { recover } from '../../src/recovery/recover.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { createNumbers, NUMBERS, numbersIn } from '../support/numbers.js';
 import { withOrderedLogs } from '../support/ordered-logs.js';
 import { environmentOf } from '../support/recovery-disk.js';
 
@@ -39,25 +38,9 @@ const OPTIONS = {
 
 function cursorOn(instance: Instance, database: Database): Cursor {
   const session = instance.createSession();
-  const name = 'Numbers';
-  if (database.findTable(name) === undefined) {
-    createTable(database, session, {
-      name,
-      columns: [
-        { name: 'n', type: 'long' },
-        { name: 'data', type: 'longBinary' },
-      ],
-      indexes: [{ name: 'primary', segments: ['n'], primary: true }],
-    });
-  }
-  return new Cursor(session, database.table(session, name));
-}
-
-function numbersIn(fs: FileSystem, path: string): unknown[] {
-  const database = openDatabase(path, { fs });
-  const numbers = [...database.rows('Numbers')].map(({ n }) => n);
-  database.close();
-  return numbers;
+  return database.findTable(NUMBERS) === undefined
+    ? createNumbers(session, database, 'longBinary')
+    : new Cursor(session, database.table(session, NUMBERS));
 }
 
 /** What a killed program leaves when the second database is lost, and its logs with a late checkpoint are not. */

@@ -1,8 +1,4 @@
 import { expect, it } from 'vitest';
-import { Cursor } from '../../src/engine/cursor.js';
-import { createTable } from '../../src/engine/schema.js';
-import { openDatabase } from '../../src/index.js';
-import type { FileSystem } from '../../src/io/file-system.js';
 import {
   createSimulatedDisk,
   type DiskCall,
@@ -16,6 +12,7 @@ import { recover } from '../../src/recovery/recover.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { putFile, readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { createNumbers, numbersIn } from '../support/numbers.js';
 import { environmentOf } from '../support/recovery-disk.js';
 
 /**
@@ -29,16 +26,7 @@ const CACHE_BYTES = 64 * 4096;
 /** A disk with the files of two moments: the later contents are written, but only the earlier ones are durable. */
 function leftUnsynced(): SimulatedDisk {
   const { disk, instance, database } = createEngineLab({ log: { logFileKiB: 1024 } });
-  const session = instance.createSession();
-  createTable(database, session, {
-    name: 'Numbers',
-    columns: [
-      { name: 'n', type: 'long' },
-      { name: 'data', type: 'longBinary' },
-    ],
-    indexes: [{ name: 'primary', segments: ['n'], primary: true }],
-  });
-  const cursor = new Cursor(session, database.table(session, 'Numbers'));
+  const cursor = createNumbers(instance.createSession(), database, 'longBinary');
   const data = new Uint8Array(900);
   const insert = (from: number, to: number): void => {
     for (let n = from; n < to; n++) cursor.insert({ n, data });
@@ -65,13 +53,6 @@ function leftUnsynced(): SimulatedDisk {
   return left;
 }
 
-function numbersIn(fs: FileSystem): unknown[] {
-  const database = openDatabase(LAB_DATABASE, { fs });
-  const numbers = [...database.rows('Numbers')].map(({ n }) => n);
-  database.close();
-  return numbers;
-}
-
 it('recovery that loses its power has made durable what it builds on', { timeout: 120_000 }, async () => {
   const left = leftUnsynced();
   const expected = Array.from({ length: ROWS }, (_, n) => n);
@@ -85,7 +66,7 @@ it('recovery that loses its power has made durable what it builds on', { timeout
   };
   await recover(environmentOf(whole), options);
   whole.faults = undefined;
-  expect(numbersIn(whole)).toEqual(expected);
+  expect(numbersIn(whole, LAB_DATABASE)).toEqual(expected);
   // Up to the first write nothing is built on what is not durable.
   const first = calls.findIndex(({ operation }) => operation === 'writeAt');
   expect(calls.slice(0, first).map(({ operation, path }) => `${operation} ${path}`)).toEqual([
@@ -102,7 +83,7 @@ it('recovery that loses its power has made durable what it builds on', { timeout
       const found = disk.crash(seed, 4096);
       try {
         await recover(environmentOf(found, 2), options);
-        expect(numbersIn(found)).toEqual(expected);
+        expect(numbersIn(found, LAB_DATABASE)).toEqual(expected);
         judgeDatabase(found, LAB_DATABASE);
       } catch (cause) {
         throw new Error(`found wrong, without power before ${formatCall(stopped)}: ${String(cause)}`, {

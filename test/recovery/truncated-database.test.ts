@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
-import { createTable } from '../../src/engine/schema.js';
 import { DATABASE_STATE } from '../../src/format/database-header.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import type { SimulatedDisk } from '../../src/io/simulated-disk.js';
@@ -10,6 +9,7 @@ import { startInstance } from '../../src/recovery/start-instance.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { createNumbers, NUMBERS } from '../support/numbers.js';
 import { environmentOf, writeFile } from '../support/recovery-disk.js';
 
 const PAGE = 4096;
@@ -17,11 +17,7 @@ const PAGE = 4096;
 /** A dirty database that grew long before the logs that it still requires. */
 async function dirtyDatabase(): Promise<SimulatedDisk> {
   const { disk, instance, database } = createEngineLab();
-  createTable(database, instance.createSession(), {
-    name: 'Numbers',
-    columns: [{ name: 'n', type: 'long' }],
-    indexes: [{ name: 'primary', segments: ['n'], primary: true }],
-  });
+  createNumbers(instance.createSession(), database);
   instance.close();
   const next = await startInstance({
     environment: seededEnvironment({ fs: disk, seed: 2 }),
@@ -29,7 +25,7 @@ async function dirtyDatabase(): Promise<SimulatedDisk> {
   });
   const again = next.attachDatabase(LAB_DATABASE);
   const session = next.createSession();
-  new Cursor(session, again.table(session, 'Numbers')).insert({ n: 1 });
+  new Cursor(session, again.table(session, NUMBERS)).insert({ n: 1 });
   return disk.fork();
 }
 

@@ -1,12 +1,11 @@
 import { expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
-import { createTable } from '../../src/engine/schema.js';
-import { openDatabase } from '../../src/index.js';
 import type { SimulatedDisk } from '../../src/io/simulated-disk.js';
 import { recover } from '../../src/recovery/recover.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { createNumbers, NUMBERS, numbersIn } from '../support/numbers.js';
 import { environmentOf, writeFile } from '../support/recovery-disk.js';
 
 const PAGE = 4096;
@@ -23,15 +22,7 @@ const UNDECIDED = 90;
 it('a row whose deletion was rolled back survives the clean-up around it, whichever page was written', async () => {
   const { disk, instance, database } = createEngineLab({ log: { logFileKiB: 1024 } });
   const session = instance.createSession();
-  createTable(database, session, {
-    name: 'Numbers',
-    columns: [
-      { name: 'n', type: 'long' },
-      { name: 'data', type: 'binary' },
-    ],
-    indexes: [{ name: 'primary', segments: ['n'], primary: true }],
-  });
-  const cursor = new Cursor(session, database.table(session, 'Numbers'));
+  const cursor = createNumbers(session, database, 'binary');
   const data = new Uint8Array(250);
   for (let n = 0; n < ROWS; n++) cursor.insert({ n, data });
   instance.checkpoint();
@@ -39,7 +30,7 @@ it('a row whose deletion was rolled back survives the clean-up around it, whiche
 
   const other = instance.createSession();
   other.begin();
-  const undecided = new Cursor(other, database.table(other, 'Numbers'));
+  const undecided = new Cursor(other, database.table(other, NUMBERS));
   expect(undecided.seek('=', UNDECIDED)).toBe(true);
   undecided.delete();
   session.transaction(() => {
@@ -81,8 +72,6 @@ it('a row whose deletion was rolled back survives the clean-up around it, whiche
       databasePath: LAB,
     });
     judgeDatabase(found, LAB_DATABASE);
-    const reader = openDatabase(LAB_DATABASE, { fs: found });
-    expect([at / PAGE - 1, [...reader.rows('Numbers')].map(({ n }) => n)]).toEqual([at / PAGE - 1, expected]);
-    reader.close();
+    expect([at / PAGE - 1, numbersIn(found, LAB_DATABASE)]).toEqual([at / PAGE - 1, expected]);
   }
 });
