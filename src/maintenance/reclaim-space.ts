@@ -42,7 +42,8 @@ export interface ReclaimReport {
  * Reclaims space of a clean database of a log stream that has ended cleanly.
  *
  * @throws EseError what attaching it throws; the error of the first page that cannot be read, and
- *   JET_errDatabaseCorrupted where two trees use one page: then nothing was changed but for the attachment
+ *   JET_errDatabaseCorrupted where two trees use one page, or a tree has pages that the file has not: nothing was
+ *   changed then
  */
 export async function reclaimSpace(
   environment: Environment,
@@ -124,6 +125,16 @@ function tableTree({ pgnoFdp, objid, indexes, longValueTree }: TableDefinition):
 /** Returns what the tree owns. */
 function collectLeaks(source: PageSource, tree: OwnedTree, leaks: Leak[]): readonly Extent[] {
   const { owned, available, splitBuffers, spaceTreePages } = readTreeSpace(source, tree);
+  for (const { first, last } of [...owned, ...available, ...splitBuffers]) {
+    if (first >= 1 && last <= source.lastPgno) continue;
+    throw new EseError(
+      'JET_errDatabaseCorrupted',
+      `tree ${tree.objid} has space behind the end of the file`,
+      {
+        pgno: last,
+      },
+    );
+  }
   const isUsed = new Set<number>();
   const use = (first: number, count: number): void => {
     for (let pgno = first; pgno < first + count; pgno++) {

@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
 import { createTable } from '../../src/engine/schema.js';
+import { PGNO_DATABASE } from '../../src/format/catalog-row.js';
+import { encodeExtentData, encodeExtentKey } from '../../src/format/space.js';
 import { openDatabase } from '../../src/index.js';
 import {
   type DiskCall,
@@ -11,11 +13,12 @@ import {
 } from '../../src/io/simulated-disk.js';
 import { type ReclaimReport, reclaimSpace } from '../../src/maintenance/reclaim-space.js';
 import { recover } from '../../src/recovery/recover.js';
+import { damagedBytes } from '../support/damaged-database.js';
 import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
 import { withOrderedLogs } from '../support/ordered-logs.js';
-import { environmentOf } from '../support/recovery-disk.js';
+import { environmentOf, writeFile } from '../support/recovery-disk.js';
 
 const PAGE = 4096;
 const ROWS = 40;
@@ -117,6 +120,23 @@ describe('space that is given back', () => {
     });
     expect(Buffer.compare(readFile(disk, LAB_DATABASE), before)).toBe(0);
   });
+
+  it.each(['OE', 'AE'] as const)(
+    'an extent behind the end of the file in the %s tree is refused',
+    async (kind) => {
+      const damaged = damagedBytes(readFile(start, LAB_DATABASE));
+      damaged.edit(damaged.spaceRoot(PGNO_DATABASE, kind), (page) => {
+        page.insertKeyed(page.nodeCount, 0, encodeExtentKey(0xfffffff0), encodeExtentData(0xf0000000));
+      });
+      const disk = start.fork();
+      writeFile(disk, LAB_DATABASE, damaged.bytes);
+      await expect(reclaim(disk, { reclaims: true, shrinks: false })).rejects.toMatchObject({
+        name: 'JET_errDatabaseCorrupted',
+        file: LAB_DATABASE,
+      });
+      expect(Buffer.compare(readFile(disk, LAB_DATABASE), damaged.bytes)).toBe(0);
+    },
+  );
 
   it('survives a crash at any moment', { timeout: 300_000 }, async () => {
     const calls: DiskCall[] = [];
