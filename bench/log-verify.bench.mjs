@@ -1,16 +1,12 @@
 import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Cursor } from '../dist/engine/cursor.js';
-import { openInstance } from '../dist/engine/instance.js';
-import { createTable } from '../dist/engine/schema.js';
-import { realEnvironment } from '../dist/io/environment.js';
 import { nodeFileSystem } from '../dist/io/node-file-system.js';
-import { seededRandom } from '../dist/io/seeded-random.js';
 import { dumpLogStream } from '../dist/maintenance/dump-log.js';
 import { openLog } from '../dist/recovery/log-reader.js';
 import { findLogStream } from '../dist/recovery/log-stream.js';
 import { compareLogs, outputOf, runProgram, withDataFolder } from './harness.mjs';
+import { fillLog } from './log-data.mjs';
 import { createCluster, findPostgres } from './postgres.mjs';
 
 /**
@@ -30,37 +26,9 @@ const eseutil = fileURLToPath(new URL('../dist/cli/eseutil.js', import.meta.url)
 /** @param {string} folder */
 function writeLogs(folder) {
   mkdirSync(folder);
-  const instance = openInstance({
-    environment: realEnvironment(),
-    logDirectory: folder,
-    pageSize: 4096,
-    checkpointDepthBytes: Number.MAX_SAFE_INTEGER,
-  });
-  const database = instance.createDatabase(join(folder, 'rows.edb'), { cacheBytes: 2 ** 30 });
-  const session = instance.createSession();
-  const table = createTable(database, session, {
-    name: 'Rows',
-    columns: [
-      { name: 'id', type: 'long' },
-      { name: 'k', type: 'long' },
-      { name: 'data', type: 'binary' },
-    ],
-    indexes: [
-      { name: 'primary', segments: ['id'], primary: true },
-      { name: 'byK', segments: ['k'] },
-    ],
-  });
-  const cursor = new Cursor(session, table);
-  const random = seededRandom(1);
   const data = new Uint8Array(DATA_BYTES).fill(0x5a);
-  for (let id = 0; id < ROWS; ) {
-    session.begin();
-    for (const end = Math.min(ROWS, id + ROWS_PER_TRANSACTION); id < end; id++) {
-      cursor.insert({ id, k: random.uint32() >>> 1, data });
-    }
-    session.commit({ lazy: true });
-  }
-  instance.close();
+  const options = { rows: ROWS, rowsPerTransaction: ROWS_PER_TRANSACTION, data };
+  fillLog(folder, join(folder, 'rows.edb'), options).close();
 }
 
 /**

@@ -1,15 +1,12 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Cursor } from '../dist/engine/cursor.js';
-import { openInstance } from '../dist/engine/instance.js';
-import { createTable } from '../dist/engine/schema.js';
 import { openDatabase } from '../dist/index.js';
 import { realEnvironment } from '../dist/io/environment.js';
-import { seededRandom } from '../dist/io/seeded-random.js';
 import { recover } from '../dist/recovery/recover.js';
 import { warmPool } from '../dist/workers/pool.js';
 import { compareLogs, outputOf, runProgram, withDataFolder } from './harness.mjs';
+import { fillLog } from './log-data.mjs';
 import { createCluster, findPostgres } from './postgres.mjs';
 
 /**
@@ -39,39 +36,9 @@ const eseutil = fileURLToPath(new URL('../dist/cli/eseutil.js', import.meta.url)
 function crashEsekit(logs, folder) {
   mkdirSync(logs);
   mkdirSync(folder);
-  const instance = openInstance({
-    environment: realEnvironment(),
-    logDirectory: logs,
-    pageSize: 4096,
-    checkpointDepthBytes: Number.MAX_SAFE_INTEGER,
-  });
-  const database = instance.createDatabase(join(folder, 'rows.edb'), { cacheBytes: 2 ** 30 });
-  const session = instance.createSession();
-  const table = createTable(database, session, {
-    name: 'Rows',
-    columns: [
-      { name: 'id', type: 'long' },
-      { name: 'k', type: 'long' },
-      { name: 'name', type: 'text', unicode: true },
-      { name: 'data', type: 'binary' },
-    ],
-    indexes: [
-      { name: 'primary', segments: ['id'], primary: true },
-      { name: 'byK', segments: ['k'] },
-      { name: 'byName', segments: ['name'] },
-    ],
-  });
-  const cursor = new Cursor(session, table);
-  const random = seededRandom(1);
   const data = new Uint8Array(DATA_BYTES);
-  for (let id = 0; id < ROWS; ) {
-    session.begin();
-    for (const end = Math.min(ROWS, id + ROWS_PER_TRANSACTION); id < end; id++) {
-      cursor.insert({ id, k: random.uint32() >>> 1, name: `name ${random.uint32() % NAMES}`, data });
-    }
-    session.commit({ lazy: id < ROWS });
-  }
-  instance.abandon();
+  const options = { rows: ROWS, rowsPerTransaction: ROWS_PER_TRANSACTION, data, names: NAMES };
+  fillLog(logs, join(folder, 'rows.edb'), options).abandon();
 }
 
 /**
