@@ -25,6 +25,13 @@ export interface FileSystem {
   /** Atomically puts `from` in the place of `to`, which may exist. Both lie on one volume. */
   rename(from: string, to: string): void;
   unlink(path: string): void;
+  /** The file that a symbolic link leads to; any other path is returned as it is. */
+  resolveLink(path: string): string;
+  /**
+   * Gives a file the permissions of another, of which it holds contents, and its owner and group where the system
+   * allows that; where it does not, nobody may do more than with the other. Its owner may write it in any case.
+   */
+  adoptAccess(path: string, from: string): void;
   /** Makes the entries of a directory durable (does nothing where the platform has no such call). */
   syncDirectory(path: string): void;
   /** Free bytes that an ordinary user may use on the volume of `path`, which need not exist yet. */

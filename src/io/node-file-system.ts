@@ -143,6 +143,38 @@ function rename(from: string, to: string): void {
   }
 }
 
+function resolveLink(path: string): string {
+  const isLink = fs.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  return isLink && fs.existsSync(path) ? attempt(path, () => fs.realpathSync(path)) : path;
+}
+
+const PERMISSIONS = 0o777;
+const GROUP_PERMISSIONS = 0o070;
+const OWNER_MAY_WRITE = 0o600;
+
+function adoptAccess(path: string, from: string): void {
+  attempt(path, () => {
+    const model = fs.statSync(from);
+    const own = fs.statSync(path);
+    let mode = (model.mode & PERMISSIONS) | OWNER_MAY_WRITE;
+    const { uid, gid } = model;
+    const isSameGroup = own.gid === gid || isDone(() => fs.chownSync(path, own.uid, gid));
+    if (!isSameGroup) mode &= ~GROUP_PERMISSIONS;
+    // Only the superuser gives files away; after that they are not ours to change.
+    if ((own.mode & PERMISSIONS) !== mode) fs.chmodSync(path, mode);
+    if (own.uid !== uid) isDone(() => fs.chownSync(path, uid, isSameGroup ? gid : own.gid));
+  });
+}
+
+function isDone(call: () => void): boolean {
+  try {
+    call();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function stat(path: string): FileStat {
   return attempt(path, () => {
     const found = fs.statSync(path, { bigint: true });
@@ -174,6 +206,8 @@ export const nodeFileSystem: FileSystem = {
   rmdir: (path) => attempt(path, () => fs.rmdirSync(path)),
   rename,
   unlink: (path) => attempt(path, () => fs.unlinkSync(path)),
+  resolveLink,
+  adoptAccess,
   syncDirectory,
   freeBytes,
   lock: takeLock,

@@ -400,6 +400,12 @@ function makeDisk(state: DiskState, options: SimulatedDiskOptions): SimulatedDis
       change({ directory, name, node: undefined });
       unlinkNode(node);
     },
+    // It knows neither links nor owners.
+    resolveLink: (path) => path,
+    adoptAccess(path, from) {
+      lookUp(root, path);
+      lookUp(root, from);
+    },
     syncDirectory(path) {
       begin('syncDirectory', path);
       commit(state, directoryAt(path));

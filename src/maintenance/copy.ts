@@ -61,6 +61,7 @@ export async function copyFile(
   try {
     refuseDestination(fs, source, destination, options);
     const draft = fs.open(draftPath, 'create');
+    fs.adoptAccess(draftPath, source);
     const run = new CopyRun(from, draft, options);
     try {
       await run.copy();

@@ -121,10 +121,11 @@ const VERIFY_PART = 1;
  */
 export async function defragment(
   environment: Environment,
-  source: string,
+  database: string,
   options: DefragOptions = {},
 ): Promise<DefragReport> {
   const { fs } = environment;
+  const source = fs.resolveLink(database);
   const temp = options.temp ?? join(dirname(source), TEMPORARY_DEFAULT);
   const { backup } = options;
   options.signal?.throwIfAborted();
@@ -135,6 +136,8 @@ export async function defragment(
     try {
       checkSource(reader, options.pageSize);
       checkPaths(fs, source, temp, backup);
+      // A rename needs no permission of the file that it replaces.
+      if (options.preserveTemp !== true) fs.open(source, 'write').close();
       return await run({ environment, reader, source, temp, options });
     } finally {
       reader.close();
@@ -254,6 +257,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     discard(fs, waitingPath(source), source);
     isMade = true;
     replaceFile(environment, temp, bothCopies(unfinishedHeader(header, pageSize, identity)));
+    fs.adoptAccess(temp, source);
     const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
     let copied: CopyReport;
     let finished: Uint8Array;

@@ -48,10 +48,11 @@ const FINDINGS_MAX = 100_000;
  */
 export async function repair(
   environment: Environment,
-  path: string,
+  database: string,
   options: RepairOptions = {},
 ): Promise<RepairResult> {
   const { fs } = environment;
+  const path = fs.resolveLink(database);
   const { signal } = options;
   signal?.throwIfAborted();
   const lock = fs.lock(path, { role: options.role ?? 'eseutil' });
@@ -141,11 +142,18 @@ class Repair {
       return this.#result();
     }
     refuseUnknownState(this.#check);
+    this.#refuseReadOnly();
     const { fs, path, pageSize } = this.#source;
     this.#options.onPhase?.('scan');
     const scan = await scanPages(fs, path, pageSize, jobOptions(this.#options));
     this.#report.correctedPages = scan.corrected.length;
     return diagnosis.needsRebuild ? this.#rebuild(diagnosis, scan) : this.#mendInPlace(diagnosis, scan);
+  }
+
+  /** A rename needs no permission of the file that it replaces. */
+  #refuseReadOnly(): void {
+    const { source, output } = this.#places;
+    if (output === undefined) this.#environment.fs.open(source, 'write').close();
   }
 
   #result(lost = false, catalogFrom?: RepairResult['catalogFrom']): RepairResult {
@@ -172,7 +180,10 @@ class Repair {
     try {
       const after = changedBytes(file, this.#source, changes);
       if (output !== undefined) {
-        replaceFile(this.#environment, output, (draft) => copyBytes(after, draft));
+        replaceFile(this.#environment, output, (draft) => {
+          fs.adoptAccess(draft.path, source);
+          copyBytes(after, draft);
+        });
       } else {
         removeTemporaries(fs, source);
         this.#keepUndo(file, after);

@@ -1,4 +1,15 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -138,6 +149,32 @@ describe('eseutil /p', () => {
     writeFileSync(path, repaired.fill(1, 9000, 9001));
     expect((await eseutil(['-p', path, '--undo', undo])).stdout).toContain('error -1028');
     expect(readFileSync(path).equals(repaired)).toBe(true);
+  });
+
+  test('the repaired database may be read by those who could read the old one, and so may what is kept', async () => {
+    const path = place(damaged());
+    chmodSync(path, 0o600);
+    const folderOf = join(path, '..');
+    const lost = join(folderOf, 'lost');
+    expect((await eseutil([...args(path), '-o', '--keep-lost', lost])).exit).toBe(4);
+    const accessOf = (name: string): number => statSync(name).mode & 0o777;
+    expect(accessOf(path)).toBe(0o600);
+    expect(accessOf(`${path}.repair-undo`)).toBe(0o600);
+    for (const name of readdirSync(lost)) expect(accessOf(join(lost, name))).toBe(0o600);
+    await eseutil(['-p', path, '--undo', `${path}.repair-undo`]);
+    expect(accessOf(path)).toBe(0o600);
+  });
+
+  test('a symbolic link stays one: its file is repaired', async () => {
+    const path = place(damaged());
+    const link = join(path, '..', 'link.edb');
+    symlinkSync('db.edb', link);
+    expect((await eseutil([...args(link), '-o'])).exit).toBe(4);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect((await eseutil(['-g', path, prefixOf(path)])).exit).toBe(0);
+    await eseutil(['-p', link, '--undo', `${link}.repair-undo`]);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(readFileSync(path).equals(Buffer.from(damaged()))).toBe(true);
   });
 
   test('JSON has the fields of the specification, in its order', async () => {

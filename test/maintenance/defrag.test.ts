@@ -648,6 +648,8 @@ function methodsOf(disk: SimulatedDisk): FileSystem {
     rmdir: (path) => disk.rmdir(path),
     rename: (from, to) => disk.rename(from, to),
     unlink: (path) => disk.unlink(path),
+    resolveLink: (path) => disk.resolveLink(path),
+    adoptAccess: (path, from) => disk.adoptAccess(path, from),
     syncDirectory: (path) => disk.syncDirectory(path),
     freeBytes: (path) => disk.freeBytes(path),
     lock: (path, options) => disk.lock(path, options),

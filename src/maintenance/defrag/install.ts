@@ -78,6 +78,7 @@ export function installDatabase(
     if (isOneVolume(fs, temp, dirname(source))) rename(fs, temp, waiting);
     else copyFile(fs, temp, waiting);
     writeHeader(fs, waiting, header);
+    if (fs.exists(source)) fs.adoptAccess(waiting, source);
     let isBackupCopied = false;
     try {
       if (backup !== undefined) {

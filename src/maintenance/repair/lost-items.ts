@@ -36,7 +36,9 @@ export function openLostItems(
   let end = 0;
   const replace = (path: string): FileHandle => {
     if (fs.exists(path)) fs.unlink(path);
-    return fs.open(path, 'create');
+    const file = fs.open(path, 'create');
+    fs.adoptAccess(path, source.path);
+    return file;
   };
   return {
     page(pgno) {

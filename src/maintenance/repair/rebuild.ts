@@ -105,6 +105,7 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
     for (;;) {
       removeTemporaries(fs, temp);
       replaceFile(environment, temp, bothCopies(unfinishedHeader(job)));
+      fs.adoptAccess(temp, source.path);
       const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
       try {
         const outcome = await drain(

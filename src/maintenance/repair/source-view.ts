@@ -219,6 +219,8 @@ function viewOf(fs: FileSystem, path: string, bytes: number, header: Uint8Array 
     rmdir: (wanted) => fs.rmdir(wanted),
     rename: (from, to) => fs.rename(from, to),
     unlink: (wanted) => fs.unlink(wanted),
+    resolveLink: (wanted) => fs.resolveLink(wanted),
+    adoptAccess: (wanted, from) => fs.adoptAccess(wanted, from),
     syncDirectory: (wanted) => fs.syncDirectory(wanted),
     freeBytes: (wanted) => fs.freeBytes(wanted),
     lock: (wanted, options) => fs.lock(wanted, options),

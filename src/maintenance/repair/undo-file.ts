@@ -45,13 +45,14 @@ export type ReadableBytes = Pick<FileHandle, 'size' | 'readAt'>;
 export function writeUndoFile(
   environment: Pick<Environment, 'fs' | 'random'>,
   path: string,
-  before: ReadableBytes,
+  before: FileHandle,
   after: ReadableBytes,
   pageSize: number,
 ): number {
   if (environment.fs.exists(path)) throw new EseError('JET_errFileAlreadyExists', undefined, { file: path });
   let count = 0;
   replaceFile(environment, path, (file) => {
+    environment.fs.adoptAccess(file.path, before.path);
     count = writeRecords(file, before, after, pageSize);
   });
   return count;
@@ -208,7 +209,10 @@ export function applyUndoFile(
     try {
       if (isAsBefore(undo, present)) return 0;
       checkBelongs(undo, present);
-      replaceFile(environment, database, (draft) => putBack(undo, present, draft));
+      replaceFile(environment, database, (draft) => {
+        fs.adoptAccess(draft.path, database);
+        putBack(undo, present, draft);
+      });
     } finally {
       present.close();
     }

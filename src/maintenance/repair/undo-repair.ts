@@ -18,10 +18,11 @@ export interface UndoResult {
  */
 export function undoRepair(
   environment: Environment,
-  database: string,
+  path: string,
   undoFile: string,
   role: LockRole = 'eseutil',
 ): UndoResult {
+  const database = environment.fs.resolveLink(path);
   const lock = environment.fs.lock(database, { role });
   try {
     removeTemporaries(environment.fs, database);
