@@ -52,7 +52,7 @@ function modeKey(command: ModeCommand): string {
 }
 
 /** `/p<n>`, `/n` and `/i` dump a page whatever the modifier, but `/p` is a range of `/mc` and a map page of `/mp`. */
-export function dumpsPage(command: ModeCommand): boolean {
+function dumpsPage(command: ModeCommand): boolean {
   if (command.mode !== 'm') return false;
   const pageIsOwn = command.modifier === 'c' || command.modifier === 'p';
   return hasSwitch(command, 'n', 'i') || (!pageIsOwn && hasSwitch(command, 'p'));

@@ -239,7 +239,7 @@ function optionLines(options: readonly (readonly [string, string])[]): string[] 
 }
 
 /** The page of one mode. */
-export function modePage(letter: ModeLetter): string[] {
+function modePage(letter: ModeLetter): string[] {
   const page = PAGES.get(letter) ?? SECURE_PAGE;
   return [
     `${page.label.toUpperCase()}:`,
@@ -256,7 +256,7 @@ export function modePage(letter: ModeLetter): string[] {
 }
 
 /** The general page: what the program is for, and one line a mode. */
-export function generalPage(): string[] {
+function generalPage(): string[] {
   return [
     'DESCRIPTION:  Reads, verifies, recovers and repairs ESE databases and their log files.',
     '',

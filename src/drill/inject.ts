@@ -301,7 +301,7 @@ function damage(victim: VictimFile, kind: FileKind, fault: Fault, options: Injec
 function databasePlace(fault: Fault, at: string | undefined): DatabasePlace {
   if (at === undefined) return fault.at?.database ?? 'data';
   if (fault.at === undefined) throw new EseError('JET_errInvalidParameter', 'this fault has only one place');
-  if (!(at in DATABASE_PLACES)) {
+  if (!Object.hasOwn(DATABASE_PLACES, at)) {
     throw new EseError('JET_errInvalidParameter', `a database has no place ${at}`);
   }
   return at as DatabasePlace;

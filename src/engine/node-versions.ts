@@ -54,7 +54,7 @@ interface TreeVersions {
 
 /** Bytes that one version takes besides its key and data, roughly. */
 const VERSION_BYTES = 200;
-export const VERSION_STORE_BYTES = 64 * 1024 * 1024;
+const VERSION_STORE_BYTES = 64 * 1024 * 1024;
 /** Keys and data of versions lie together in pieces of this size; a piece goes when its last version does. */
 const PIECE_BYTES = 32 * 1024;
 /** Fewer bytes than this are copied one by one: a view of them would cost more. */

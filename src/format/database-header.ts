@@ -18,7 +18,7 @@ export const DATABASE_FORMAT_VERSION = 0x620;
 /** Highest format update whose files are known (chapter 1.9); newer ones are read with a warning. */
 export const UPDATE_MAJOR_KNOWN = 300;
 /** Lowest format update with pages above 8 KiB. */
-export const UPDATE_MAJOR_LARGE_PAGES = 0x11;
+const UPDATE_MAJOR_LARGE_PAGES = 0x11;
 /** Lowest format update whose small pages this reader knows. */
 export const UPDATE_MAJOR_MIN = 2;
 

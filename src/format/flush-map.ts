@@ -84,11 +84,6 @@ export function judgeFlushMapPage(page: Uint8Array, number: number): FlushMapDat
   return { ...fields, verdict: diagnosePage(page, number).verdict };
 }
 
-/** Data page that holds the state of a database page. */
-export function flushMapPageOf(pgno: number): number {
-  return Math.floor(pgno / FLUSH_MAP_STATES_PER_PAGE);
-}
-
 /** State of a database page, 0 (unknown) to 3, in the data page that {@link flushMapPageOf} names. */
 export function flushState(page: Uint8Array, pgno: number): number {
   const index = pgno % FLUSH_MAP_STATES_PER_PAGE;

@@ -55,7 +55,7 @@ export function versionFlag(change: NodeChange): number {
 }
 
 /** The part of the data that belongs to the bookmark: all of it where keys are not unique. */
-export function bookmarkDataOf(change: NodeChange, data: Uint8Array): Uint8Array {
+function bookmarkDataOf(change: NodeChange, data: Uint8Array): Uint8Array {
   return (change.pageFlags & LOG_PAGE_FLAG.unique) !== 0 ? NO_BYTES : data;
 }
 

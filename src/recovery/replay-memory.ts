@@ -75,8 +75,8 @@ export const VERSION_STATE = { pending: 0, known: 1, deferred: 2 } as const;
 
 /** Words of a page's marks. */
 export const MARK = { flags: 0, generation: 1, position: 2 } as const;
-export const MARK_DIRTY = 1;
-export const MARK_CHANGED = 2;
+const MARK_DIRTY = 1;
+const MARK_CHANGED = 2;
 
 export const THREADS_MAX = 16;
 export const CONTROL_WORDS = 32;

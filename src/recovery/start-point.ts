@@ -186,7 +186,7 @@ function entryOf({ files, currentGeneration }: RecoveryStream, generation: numbe
  * Whether a database is to be rebuilt from nothing: the caller said where databases lie, and the stream reaches
  * back without a gap to the creation of one that is not there. Redo from the checkpoint would leave it missing.
  */
-export function canRebuild(fs: FileSystem, stream: RecoveryStream, map: DatabaseMap): boolean {
+function canRebuild(fs: FileSystem, stream: RecoveryStream, map: DatabaseMap): boolean {
   if (!map.isExplicit) return false;
   const first = entryOf(stream, 1);
   if (first === undefined || stepsFrom(stream, 1, true).some(({ kind }) => kind === 'missing')) return false;

@@ -36,7 +36,7 @@ export interface InjectTarget {
   readonly after: string;
 }
 
-export const SHOWN_BYTES_MAX = 256 * 1024;
+const SHOWN_BYTES_MAX = 256 * 1024;
 export const DIGEST_MARK = 'sha256:';
 
 /** Equal bytes between two changed ones that do not end a run. */

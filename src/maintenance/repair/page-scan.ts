@@ -181,7 +181,7 @@ export function createTask(input: PageScanInput): RangeTask<PageScanPart> {
 }
 
 /** The work of one thread. */
-export function createPageScanTask(fs: FileSystem, input: PageScanInput): RangeTask<PageScanPart> {
+function createPageScanTask(fs: FileSystem, input: PageScanInput): RangeTask<PageScanPart> {
   const { path, pageSize, lastPgno, pagesPerRange: count, objids, marks } = input;
   const file = fs.open(path, 'read');
   const kernel = createChecksumKernel(count * pageSize);
