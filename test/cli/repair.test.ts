@@ -15,6 +15,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { readHeaderOf } from '../../src/maintenance/file-kind.js';
+import type { RepairReport } from '../../src/maintenance/repair/repair-report.js';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
 import { readFile } from '../support/files.js';
 import { integrityMeaning } from '../support/integrity-meaning.js';
@@ -40,19 +41,35 @@ function sample(): Uint8Array {
   return samples[0];
 }
 
+/** Whether the page at an offset is a leaf with records, and no root. */
+function isDataLeaf(file: Buffer, offset: number): boolean {
+  const flags = file.readUInt32LE(offset + 36);
+  return (flags & 0x2) !== 0 && (flags & (0x1 | 0x20 | 0x40 | 0x80)) === 0;
+}
+
 /** The sample with a leaf of the table `People` that nobody can read. */
 function damaged(): Uint8Array {
   const bytes = Uint8Array.from(sample());
   const page = Buffer.from(bytes.buffer);
   // The last leaf of the tree whose root says that it is a table's: any page of it will do.
   for (let offset = 31 * 4096; offset < bytes.length; offset += 4096) {
-    const flags = page.readUInt32LE(offset + 36);
-    const isDataLeaf = (flags & 0x2) !== 0 && (flags & (0x1 | 0x20 | 0x40 | 0x80)) === 0;
-    if (!isDataLeaf) continue;
+    if (!isDataLeaf(page, offset)) continue;
     bytes.fill(0x5a, offset + 60, offset + 3000);
     return bytes;
   }
   throw new Error('the sample has no leaf');
+}
+
+/** Changes the text of a row, so that the checksum of its page is wrong and all else is right. */
+function spoilRow(bytes: Uint8Array): void {
+  const file = Buffer.from(bytes.buffer);
+  const text = Buffer.from('Łódź', 'utf16le');
+  for (let at = file.indexOf(text); at >= 0; at = file.indexOf(text, at + 1)) {
+    if (!isDataLeaf(file, at - (at % 4096))) continue;
+    for (const i of [0, 2, 4]) bytes[at + i] = (bytes[at + i] ?? 0) ^ 0x15;
+    return;
+  }
+  throw new Error('the sample has no such text');
 }
 
 const prefixOf = (path: string): string => `-f${path.replace(/\.[a-z]+$/, '')}`;
@@ -237,6 +254,38 @@ describe('eseutil /p', () => {
     expect(
       readFileSync(saved?.saved ?? '').equals(Buffer.from(damaged().subarray(offset, offset + 4096))),
     ).toBe(true);
+  });
+
+  test('--strict leaves out what no checksum speaks for, lists it, and counts it once', async () => {
+    const bytes = Uint8Array.from(sample());
+    spoilRow(bytes);
+    const lenient = place(bytes);
+    const strict = place(bytes);
+    const keptBy = async (path: string, ...options: string[]) => {
+      const { exit, result } = await eseutilJson<RepairReport>([...args(path), '-o', ...options]);
+      expect((await eseutil(['-g', path, prefixOf(path)])).exit).toBe(0);
+      const people = result.tables.find(({ name }) => name === 'People');
+      return { exit, records: people?.records, findings: result.findings };
+    };
+    const all = await keptBy(lenient);
+    const unverified = all.records?.unverified ?? 0;
+    expect(unverified).toBeGreaterThan(1);
+    expect(all.records).toMatchObject({ kept: 40, dropped: 0, lost: { known: 0, estimated: 0 } });
+    expect(all.exit).toBe(0);
+
+    const lost = join(strict, '..', 'lost');
+    const proven = await keptBy(strict, '--strict', '--keep-lost', lost);
+    expect(proven.exit).toBe(4);
+    expect(proven.records).toEqual({
+      kept: 40 - unverified,
+      lost: { known: 0, estimated: 0 },
+      unverified: 0,
+      superseded: 0,
+      dropped: unverified,
+    });
+    expect(proven.findings.filter(({ action }) => action === 'left out')).toHaveLength(unverified);
+    const records = readFileSync(join(lost, 'lost-records.jsonl'), 'utf8').trimEnd().split('\n');
+    expect(records).toHaveLength(unverified);
   });
 
   test('both headers gone: only --force-header goes on', async () => {

@@ -358,8 +358,9 @@ function lostOfLeaf(
   leaf: SalvageLeaf,
   upper: Uint8Array | undefined,
 ): LostRange | undefined {
-  const { isIntact, nodes, undecodable } = leaf;
-  if (isIntact || (undecodable === 0 && nodes > 0)) return undefined;
+  const { isIntact, nodes, undecodable, dropped } = leaf;
+  // Nodes that are listed are not to be counted twice.
+  if (isIntact || (undecodable === 0 && nodes + dropped > 0)) return undefined;
   // A number of nodes that is damaged itself says nothing.
   const most = density === 0 ? undecodable : Math.max(1, Math.round(FULL_LEAF * density) - nodes);
   const estimate = undecodable === 0 ? Math.round(density) : Math.min(undecodable, most);

@@ -40,6 +40,8 @@ export interface SalvageLeaf {
   readonly keys: readonly (Uint8Array | undefined)[] | undefined;
   /** Nodes of a damaged page that cannot even be told apart. */
   readonly undecodable: number;
+  /** Nodes that are left out, and listed one by one. */
+  readonly dropped: number;
   /** Position of its claim; -1 for a leaf that the tree does not reach. */
   readonly claim: number;
 }
@@ -473,6 +475,7 @@ function leafOf(found: SalvagePage, nodes: PageNodes, isLive: boolean, claim: nu
     trusts: trusts === undefined ? undefined : Uint8Array.from(trusts),
     keys,
     undecodable,
+    dropped: nodes.dropped.length,
     claim,
   };
 }
