@@ -4,10 +4,10 @@
  * one is read only, and whatever happens leaves it as it is.
  */
 
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type DatabaseReader, openDatabaseReader } from '../engine/database-reader.js';
-import { BASE_PAGES, DATABASE_STATE, FILE_TYPE, HEADER_BYTES_MIN } from '../format/database-header.js';
+import { BASE_PAGES, DATABASE_STATE, HEADER_BYTES_MIN } from '../format/database-header.js';
 import { encodeFiletime } from '../format/date-time.js';
 import { EseError } from '../format/ese-error.js';
 import { logtimeOf } from '../format/logtime.js';
@@ -26,6 +26,7 @@ import {
   installDatabase,
   isOneVolume,
   type OnMove,
+  refuseForeignTemporary,
   takeBack,
   waitingPath,
   writeHeader,
@@ -103,8 +104,6 @@ type Draft = { -readonly [K in keyof DefragReport]: DefragReport[K] };
 
 /** Space that is asked for, by the size of what is alive (chapter 6.4, R4). */
 const SPACE_FACTOR = 1.1;
-/** Temporary names of the original, which may be overwritten (chapter 6.4, R10). */
-const TEMPORARY_NAME = /^TEMP.*\d+\.EDB$/i;
 const TEMPORARY_DEFAULT = 'TEMPDFRG.EDB';
 const YIELD_MS = 16;
 /** Parts of the progress: copying, then reading the result again. */
@@ -181,9 +180,7 @@ function checkPaths(fs: FileSystem, source: string, temp: string, backup: string
     }
   }
   for (const path of [temp, ...(backup === undefined ? [] : [backup])]) fs.stat(dirname(path));
-  if (fs.exists(temp) && !mayReplace(fs, temp)) {
-    throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
-  }
+  refuseForeignTemporary(fs, temp);
   // An interrupted run may have left a finished database there.
   const waiting = waitingPath(source);
   if (fs.exists(waiting) && fs.stat(waiting).size > 0 && readHeaderOf(fs, waiting) === undefined) {
@@ -191,14 +188,6 @@ function checkPaths(fs: FileSystem, source: string, temp: string, backup: string
       file: waiting,
     });
   }
-}
-
-/** What lies at the temporary path is left from an interrupted run, or has the name of such a thing. */
-function mayReplace(fs: FileSystem, temp: string): boolean {
-  const found = fs.stat(temp);
-  if (found.isDirectory) return false;
-  if (TEMPORARY_NAME.test(basename(temp)) || found.size === 0) return true;
-  return readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase;
 }
 
 function haveSameHeader(fs: FileSystem, a: string, b: string): boolean {

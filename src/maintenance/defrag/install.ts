@@ -1,6 +1,8 @@
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
+import { FILE_TYPE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import type { FileHandle, FileSystem } from '../../io/file-system.js';
+import { readHeaderOf } from '../file-kind.js';
 import { flushMapPath } from '../flush-states.js';
 
 /**
@@ -178,4 +180,23 @@ export function takeBack(fs: FileSystem, source: string, backup: string): boolea
   if (fs.exists(source) || !fs.exists(backup)) return false;
   rename(fs, backup, source);
   return true;
+}
+
+/** Temporary names of the original, which may be overwritten (format specification, chapter 6.4, R10). */
+const TEMPORARY_NAME = /^TEMP.*\d+\.EDB$/i;
+
+/**
+ * Lets a temporary database be made where there is nothing, or what an interrupted run left, or what has the name of
+ * such a thing.
+ *
+ * @throws EseError JET_errFileAlreadyExists for anything else
+ */
+export function refuseForeignTemporary(fs: FileSystem, temp: string): void {
+  if (!fs.exists(temp)) return;
+  const { isDirectory, size } = fs.stat(temp);
+  if (!isDirectory) {
+    if (TEMPORARY_NAME.test(basename(temp)) || size === 0) return;
+    if (readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase) return;
+  }
+  throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
 }

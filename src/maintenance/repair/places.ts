@@ -1,8 +1,7 @@
-import { basename, dirname } from 'node:path';
-import { FILE_TYPE } from '../../format/database-header.js';
+import { dirname } from 'node:path';
 import { EseError } from '../../format/ese-error.js';
 import type { FileSystem } from '../../io/file-system.js';
-import { readHeaderOf } from '../file-kind.js';
+import { refuseForeignTemporary } from '../defrag/install.js';
 
 /** The files of a repair. */
 export interface RepairPlaces {
@@ -14,9 +13,6 @@ export interface RepairPlaces {
   readonly undoFile: string | undefined;
   readonly keepLost: string | undefined;
 }
-
-/** Temporary names of the original, which may be overwritten (chapter 6.4, R10). */
-const TEMPORARY_NAME = /^TEMP.*\d+\.EDB$/i;
 
 /** Where a repaired database waits for its place: beside the old one. The name is ours. */
 export function waitingPath(target: string): string {
@@ -48,15 +44,5 @@ export function checkPlaces(
       throw new EseError('JET_errFileAlreadyExists', undefined, { file: path });
     }
   }
-  if (fs.exists(temp) && !mayReplace(fs, temp)) {
-    throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
-  }
-}
-
-/** What lies at the temporary path is left from an interrupted run, or has the name of such a thing. */
-function mayReplace(fs: FileSystem, temp: string): boolean {
-  const found = fs.stat(temp);
-  if (found.isDirectory) return false;
-  if (TEMPORARY_NAME.test(basename(temp)) || found.size === 0) return true;
-  return readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase;
+  refuseForeignTemporary(fs, temp);
 }
