@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { FAULT_KINDS } from '../../src/drill/inject.js';
 import { readRepositoryFile, repositoryFiles, tableRows } from './document.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,6 +37,17 @@ describe('the documents', () => {
     );
     const described = firstCells(readRepositoryFile('docs', 'architecture.md'));
     expect([...floors].filter((floor) => !described.includes(floor))).toEqual([]);
+  });
+
+  it('count the faults that can be injected', () => {
+    const [, count] = /(\d+) kinds, from a flipped bit/.exec(readRepositoryFile('README.md')) ?? [];
+    expect(Number(count)).toBe(FAULT_KINDS.length);
+  });
+
+  it('list every benchmark', () => {
+    const benchmarks = repositoryFiles(['bench'], ['.bench.mjs']).map((file) => basename(file));
+    const listed = firstCells(readRepositoryFile('bench', 'README.md'));
+    expect(listed.filter((name) => name.endsWith('.bench.mjs')).sort()).toEqual(benchmarks.sort());
   });
 
   it('list every variable that a test reads', () => {
