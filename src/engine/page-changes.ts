@@ -1,6 +1,6 @@
 import { DBTIME_NIL } from '../format/dbtime.js';
 import type { Lgpos } from '../format/ese-error.js';
-import { insertRecordSize, writeInsertRecord } from '../format/insert-record.js';
+import { insertRecordSize, type PagePrefix, writeInsertRecord } from '../format/insert-record.js';
 import type { LogRecord } from '../format/log-record.js';
 import type { LogRecordFields } from '../format/log-record-encoder.js';
 import { LOG_PAGE_FLAG, UNDO_OPERATION } from '../format/log-record-layout.js';
@@ -32,19 +32,6 @@ export interface PageChangesOptions {
 }
 
 const NO_BYTES = new Uint8Array(0);
-
-/** Fields of a record that say which page changes, by whom and when. */
-export interface PagePrefix {
-  readonly procid: number;
-  readonly dbid: number;
-  readonly pgno: number;
-  readonly dbtime: number;
-  readonly dbtimeBefore: number;
-  readonly trxBegin0: number;
-  readonly level: number;
-  readonly iline: number;
-  readonly pageFlags: number;
-}
 
 /** What records of changes of one node are encoded from: one object for all, so that a change makes no garbage. */
 class NodeFields {

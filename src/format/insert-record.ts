@@ -3,11 +3,8 @@ import { EseError } from './ese-error.js';
 import { logRecordFixedSize } from './log-record-size.js';
 import { LRTYP } from './log-record-type.js';
 
-/**
- * Encodes Insert records, of which a log holds more than of all others together, right where they are to lie
- * (format specification, chapter 4.6.4). The bytes are those that the encoder of all records makes.
- */
-export interface InsertFields {
+/** Fields of a record that say which page changes, by whom and when (format specification, chapter 4.5.2). */
+export interface PagePrefix {
   readonly procid: number;
   readonly dbid: number;
   readonly pgno: number;
@@ -17,6 +14,13 @@ export interface InsertFields {
   readonly level: number;
   readonly iline: number;
   readonly pageFlags: number;
+}
+
+/**
+ * Encodes Insert records, of which a log holds more than of all others together, right where they are to lie
+ * (format specification, chapter 4.6.4). The bytes are those that the encoder of all records makes.
+ */
+export interface InsertFields extends PagePrefix {
   readonly rceid: number;
   readonly pgnoFDP: number;
   readonly objidFDP: number;

@@ -2,8 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { allCorpusDatabases, describeWithCorpus } from '../corpus.js';
 import { compareWithEsedbexport, hasEsedbexport } from '../support/esedbexport.js';
 
-if (!hasEsedbexport) console.warn('skipped, esedbexport is not installed: comparison with esedbexport');
-
 describe.skipIf(!hasEsedbexport)('comparison with esedbexport', () => {
   describeWithCorpus('cell by cell', () => {
     /** Files that the exporter cannot read, and why (docs/esedbexport.md). */

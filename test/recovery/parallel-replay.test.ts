@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
 import { createTable } from '../../src/engine/schema.js';
+import type { Session } from '../../src/engine/transactions.js';
 import { DATABASE_STATE } from '../../src/format/database-header.js';
 import { EseError } from '../../src/format/ese-error.js';
 import { sealPages } from '../../src/format/page-checksum.js';
@@ -120,9 +121,8 @@ function crashedProgram(pageSize: number, seed: number): SimulatedDisk {
 
 type Lab = ReturnType<typeof createEngineLab>;
 
-/** Rows that are changed and deleted by a transaction that never ends. */
-function openTransaction(instance: Lab['instance'], database: Lab['database'], name = 'Open'): void {
-  const session = instance.createSession();
+/** A table of numbers with texts, and an index of each. */
+function createTexts(session: Session, database: Lab['database'], name: string): Cursor {
   const table = createTable(database, session, {
     name,
     columns: [
@@ -134,7 +134,13 @@ function openTransaction(instance: Lab['instance'], database: Lab['database'], n
       { name: 'byText', segments: ['text'] },
     ],
   });
-  const cursor = new Cursor(session, table);
+  return new Cursor(session, table);
+}
+
+/** Rows that are changed and deleted by a transaction that never ends. */
+function openTransaction(instance: Lab['instance'], database: Lab['database'], name = 'Open'): void {
+  const session = instance.createSession();
+  const cursor = createTexts(session, database, name);
   session.transaction(() => {
     for (let id = 0; id < 300; id++) cursor.insert({ id, text: `text ${(id * 7919) % 1000}` });
   });
@@ -146,7 +152,9 @@ function openTransaction(instance: Lab['instance'], database: Lab['database'], n
   }
   for (let id = 1000; id < 1100; id++) cursor.insert({ id, text: 'new' });
   const other = instance.createSession();
-  other.transaction(() => new Cursor(other, table).insert({ id: 5000, text: 'makes the log durable' }));
+  other.transaction(() =>
+    new Cursor(other, cursor.table).insert({ id: 5000, text: 'makes the log durable' }),
+  );
 }
 
 describe.each([4096, 8192, 16384, 32768])('a crash of a database with pages of %i bytes', (pageSize) => {
@@ -302,18 +310,7 @@ async function oldDatabase(): Promise<{ disk: SimulatedDisk; bytes: Uint8Array }
   const log = { logFileKiB: 1024 };
   const { disk, instance, database } = createEngineLab({ log });
   const session = instance.createSession();
-  const table = createTable(database, session, {
-    name: 'Rows',
-    columns: [
-      { name: 'id', type: 'long' },
-      { name: 'text', type: 'text' },
-    ],
-    indexes: [
-      { name: 'primary', segments: ['id'], primary: true },
-      { name: 'byText', segments: ['text'] },
-    ],
-  });
-  const cursor = new Cursor(session, table);
+  const cursor = createTexts(session, database, 'Rows');
   session.transaction(() => {
     for (let id = 0; id < ROWS; id++)
       cursor.insert({ id, text: `${(id * 7919) % ROWS} ${'text '.repeat(9)}` });

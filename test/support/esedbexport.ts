@@ -15,6 +15,7 @@ import { type ColumnValue, openDatabase, type Row } from '../../src/index.js';
 
 /** Whether `esedbexport` is installed. Tests that need it say so when they skip. */
 export const hasEsedbexport = spawnSync('esedbexport', ['-V']).status === 0;
+if (!hasEsedbexport) console.warn('skipped, esedbexport is not installed: comparisons with it');
 
 /** Ways in which a cell may be printed; the names are those of `docs/esedbexport.md`. */
 export type CellKind =
