@@ -65,6 +65,8 @@ export async function repair(
       keepLost: options.keepLost,
     };
     checkPlaces(fs, places);
+    // Better said now than after a check that takes long.
+    if (options.schemaFrom !== undefined) fs.stat(options.schemaFrom);
     const startedAt = logtimeOf(environment.clock.now());
     const source = openRepairSource(fs, path, options.forceHeader ?? false, options.pageSize);
     options.onPhase?.('check');

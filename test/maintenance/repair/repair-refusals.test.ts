@@ -4,7 +4,7 @@ import { createTable } from '../../../src/engine/schema.js';
 import { EseError } from '../../../src/format/ese-error.js';
 import { pageOffset } from '../../../src/format/page.js';
 import { seededEnvironment } from '../../../src/io/environment.js';
-import type { FileSystem } from '../../../src/io/file-system.js';
+import type { FileSystem, OpenMode } from '../../../src/io/file-system.js';
 import { createSimulatedDisk } from '../../../src/io/simulated-disk.js';
 import type { RepairOptions, RepairResult } from '../../../src/maintenance/repair/repair-report.js';
 import { repair } from '../../../src/maintenance/repair.js';
@@ -43,6 +43,31 @@ function expectUntouched(fs: FileSystem, db: DamagedDatabase, ...others: string[
 }
 
 describe('a repair refuses', () => {
+  it('to replace a file that may only be read, but makes another one of it', async () => {
+    const db = broken();
+    const disk = db.disk();
+    const fs: FileSystem = Object.assign(Object.create(disk), {
+      open: (path: string, mode: OpenMode) => {
+        if (path === DAMAGED && mode === 'write') throw new EseError('JET_errDatabaseFileReadOnly');
+        return disk.open(path, mode);
+      },
+    });
+    expect(await errorOf(run(fs))).toBe('JET_errDatabaseFileReadOnly');
+    expectUntouched(disk, db);
+    expect((await run(fs, { output: '/new.edb' })).report.action).toBe('repaired');
+    expectUntouched(disk, db, 'new.edb');
+  });
+
+  it('a database with definitions that is not there, before it looks at anything', async () => {
+    const db = broken();
+    const disk = db.disk();
+    let phases = 0;
+    const options = { schemaFrom: '/none.edb', onPhase: () => phases++ };
+    expect(await errorOf(run(disk, options))).toBe('JET_errFileNotFound');
+    expect(phases).toBe(0);
+    expectUntouched(disk, db);
+  });
+
   it('the database of a directory service that would lose something', async () => {
     const lab = createEngineLab();
     const session = lab.instance.createSession();
