@@ -1,9 +1,12 @@
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -47,6 +50,15 @@ describe('eseutil /d', () => {
   afterAll(() => process.chdir(home));
 
   const isUntouched = (): boolean => readFileSync('vault.edb').equals(sample);
+
+  it('defragments the file that a symbolic link leads to, and its access rights stay', async () => {
+    chmodSync('vault.edb', 0o600);
+    symlinkSync('vault.edb', 'link.edb');
+    expect((await eseutil(['/d', 'link.edb'])).exit).toBe(0);
+    expect(lstatSync('link.edb').isSymbolicLink()).toBe(true);
+    expect(isUntouched()).toBe(false);
+    expect(statSync('vault.edb').mode & 0o777).toBe(0o600);
+  });
 
   it('prints what the original prints', async () => {
     const run = await eseutil(['/d', 'vault.edb', '--progress=always']);
