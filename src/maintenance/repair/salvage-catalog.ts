@@ -18,9 +18,11 @@ import {
   OBJID_CATALOG_SHADOW,
 } from '../../format/catalog-row.js';
 import { catalogColumnRows } from '../../format/catalog-row-encoder.js';
+import { COLTYP } from '../../format/column.js';
 import { EseError } from '../../format/ese-error.js';
 import { PAGE_FLAG } from '../../format/page.js';
 import { createRecordLayout } from '../../format/record.js';
+import { groupCatalogRows } from '../../format/table-definition.js';
 import type { Steps } from '../defrag/copy-trees.js';
 import {
   type CatalogEditor,
@@ -276,6 +278,7 @@ class CatalogMender {
     this.#records = this.#records.map((record) => this.#withRoot(record));
     this.#records = this.#withoutTwins();
     this.#records = this.#withPrimaryIndexes();
+    this.#records = this.#withoutUnknownKeys();
     return this.#records.sort(byKey);
   }
 
@@ -413,6 +416,28 @@ class CatalogMender {
         ['Id', int32(table.id)],
         ['ColtypOrPgnoFDP', int32(table.pgnoFdp)],
       ]);
+    });
+  }
+
+  /**
+   * Without the primary indexes over columns that are lost: nobody can say what the keys of their tables mean, which
+   * stay as they are. Secondary indexes are judged when they are made.
+   */
+  #withoutUnknownKeys(): CatalogRecord[] {
+    const unknown = new Map<number, number>();
+    for (const { objid, columns, primaryIndex } of groupCatalogRows(this.#records.map(({ row }) => row))
+      .tables) {
+      const ids = new Set(
+        columns.flatMap(({ columnId, coltyp }) => (coltyp === COLTYP.nil ? [] : [columnId])),
+      );
+      const lost = primaryIndex?.segments.find(({ columnId }) => !ids.has(columnId));
+      if (lost !== undefined) unknown.set(objid, lost.columnId);
+    }
+    return this.#records.filter(({ row }) => {
+      const columnId = isPrimaryIndex(row) ? unknown.get(row.objidTable) : undefined;
+      if (columnId === undefined) return true;
+      this.#report(row, `column ${columnId} of the primary index does not exist`, 'dropped; the keys stay');
+      return false;
     });
   }
 }

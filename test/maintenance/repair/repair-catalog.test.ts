@@ -82,6 +82,23 @@ describe('repair of a catalog that has lost rows in both copies', () => {
     expect(names).toContain(`JetStub_${objid}_${gone?.columnId}`);
   });
 
+  it('keeps the records of a table whose key has lost its column', async () => {
+    const db = damagedBytes(bytes);
+    const { objid, primaryIndex } = db.table('People');
+    const before = rowsOf(db.disk(), 'People');
+    const keyColumn = db
+      .table('People')
+      .columns.find(({ columnId }) => columnId === primaryIndex?.segments[0]?.columnId);
+    forget(db, (row) => row.objidTable === objid && row.name === keyColumn?.name);
+    const { fs, report } = await repaired(db);
+    expect(report.findings).toContainEqual(
+      expect.objectContaining({ code: 'CAT_ENTRY', objid, action: 'dropped; the keys stay' }),
+    );
+    expect(rowsOf(fs, 'People').map(({ name, code }) => [name, code])).toEqual(
+      before.map(({ name, code }) => [name, code]),
+    );
+  });
+
   /** Damages a page of the catalog in both copies, so that what it says of a table is lost. */
   function loseTable(db: DamagedDatabase): number {
     const { objid } = db.table('NoKey');
