@@ -106,10 +106,12 @@ export function* salvageCatalog(source: SalvageSource): Steps<SalvagedCatalog> {
   const others = from === 'shadow' ? primary : shadow;
   const decodeOthers = (): CatalogRecord[] => decodeRows(others.rows.values(), decode, []);
   const isShadowWhole = shadow.isWhole && shadow.rows.size > 0;
+  const isIncomplete = from === 'union' && !primary.isWhole && !isShadowWhole;
+  const complete = withOwnRows(records, source.pageSize, isIncomplete);
   return {
-    records: new CatalogMender(source, withOwnRows(records, source.pageSize), decodeOthers, findings).run(),
+    records: new CatalogMender(source, complete, decodeOthers, findings).run(),
     from,
-    isIncomplete: from === 'union' && !primary.isWhole && !isShadowWhole,
+    isIncomplete,
     findings,
     primary: primary.counts,
     shadow: shadow.counts,
@@ -184,7 +186,11 @@ function unionOf(
 }
 
 /** Adds what the catalog says of itself, where that is lost: it is the same in every database. */
-function withOwnRows(records: readonly CatalogRecord[], pageSize: number): CatalogRecord[] {
+function withOwnRows(
+  records: readonly CatalogRecord[],
+  pageSize: number,
+  isIncomplete: boolean,
+): CatalogRecord[] {
   const make = createRowMaker(pageSize);
   const columnsOf = (objid: number): CatalogRecord[] =>
     records.filter(({ row }) => row.objidTable === objid && row.type === CATALOG_TYPE.column);
@@ -211,8 +217,8 @@ function withOwnRows(records: readonly CatalogRecord[], pageSize: number): Catal
       );
     }
     for (const row of catalogColumnRows(objid)) {
-      // A database knows of the columns that its format had: where all rows are lost, of all.
-      const isDue = ids.size === 0 || ids.has(row.id);
+      // A database knows of the columns that its format had: where rows are lost, of all.
+      const isDue = isIncomplete || ids.size === 0 || ids.has(row.id);
       if (isDue && !has(CATALOG_TYPE.column, row.id)) own.push(make(row));
     }
     for (const row of CATALOG_INDEX_ROWS) {

@@ -112,6 +112,15 @@ describe('repair of a catalog that has lost rows in both copies', () => {
     return objid;
   }
 
+  it('knows the columns of the catalog itself', async () => {
+    const db = damagedBytes(bytes);
+    const before = rowsOf(db.disk(), 'People');
+    forget(db, (row) => row.objidTable <= OBJID_CATALOG_SHADOW && row.id > 3);
+    loseTable(db);
+    const { fs } = await repaired(db);
+    expect(rowsOf(fs, 'People')).toEqual(before);
+  });
+
   it('finds the table again, with the bytes of each record', async () => {
     const db = damagedBytes(bytes);
     const rows = db.nodesOf(db.table('NoKey')).length;
