@@ -78,7 +78,10 @@ export async function runRanges<Input, Result>(
   const stop = () => stopJob(control);
   signal?.addEventListener('abort', stop, { once: true });
   try {
-    const helpers = startHelpers(job, control, options.workers ?? defaultWorkers());
+    const threads = helpersOf(job, options.workers ?? defaultWorkers());
+    // Loading the library takes many turns of the event loop, which are long once the own share has begun.
+    if (threads > 0) await openPool(threads);
+    const helpers = startHelpers(job, control, threads);
     const own = await runOwnShare(job, control, options);
     const shares = [own, ...(await collect(helpers, control, options.onProgress, rangeCount))];
     signal?.throwIfAborted();
@@ -129,17 +132,22 @@ async function runOwnShare<Input, Result>(
   }
 }
 
-/** Asks workers to take part, if the job is worth it. Never rejects. */
-function startHelpers<Input, Result>(
-  job: RangeJob<Input, Result>,
-  control: Int32Array,
-  workers: number,
-): Promise<Share<Result>[]> {
-  const { module, input, rangeCount, estimateMs } = job;
-  const threads = Math.min(workers, rangeCount) - 1;
+/** How many workers are to take part: none if the job is not worth it. */
+function helpersOf<Input, Result>(job: RangeJob<Input, Result>, workers: number): number {
+  const { module, rangeCount, estimateMs, restMs } = job;
   const isWorthIt = estimateMs >= (pool === undefined ? COLD_START_MS : WARM_START_MS);
-  if (module === undefined || job.restMs !== undefined || threads < 1 || !isWorthIt)
-    return Promise.resolve([]);
+  return module === undefined || restMs !== undefined || !isWorthIt
+    ? 0
+    : Math.max(0, Math.min(workers, rangeCount) - 1);
+}
+
+/** Asks workers to take part. Never rejects. */
+function startHelpers<Input, Result>(
+  { module, input, rangeCount }: RangeJob<Input, Result>,
+  control: Int32Array,
+  threads: number,
+): Promise<Share<Result>[]> {
+  if (module === undefined || threads < 1) return Promise.resolve([]);
   const url = new URL(module, COMPILED_WORKERS).href;
   const request: WorkerRequest<Input> = { module: url, input, control, rangeCount };
   const help = async (): Promise<Share<Result>> => {
