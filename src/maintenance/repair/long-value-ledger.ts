@@ -88,12 +88,17 @@ export class LongValueLedger {
   readonly damage: LongValueDamage[] = [];
   #open: Seen | undefined;
   readonly #damageMost: number;
+  readonly #fillMost: number;
 
-  /** @param damageMost how much damage is listed */
-  constructor(chunkSize: number, policy: LongValuePolicy, damageMost: number) {
+  /**
+   * @param damageMost how much damage is listed
+   * @param fillMost bytes that may be missing of one value, where holes become zeros: more is a wrong size or offset
+   */
+  constructor(chunkSize: number, policy: LongValuePolicy, damageMost: number, fillMost: number) {
     this.#chunkSize = chunkSize;
     this.#policy = policy;
     this.#damageMost = damageMost;
+    this.#fillMost = fillMost;
     this.#plain = new Uint8Array(chunkSize);
   }
 
@@ -216,7 +221,7 @@ export class LongValueLedger {
 
   #decideHole(number: number, gap: number, size: number, encrypted: boolean): void {
     const message = `its chunk at ${gap} is missing`;
-    if (this.#policy === 'zero' && !encrypted) {
+    if (this.#policy === 'zero' && !encrypted && size - gap <= this.#fillMost) {
       this.#mend(number, FATE.filled, { size, encrypted });
       this.#note('LV_HOLE', number, message, 'filled with zeros');
     } else if (this.#policy === 'truncate' && gap > 0) {

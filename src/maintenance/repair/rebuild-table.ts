@@ -248,6 +248,7 @@ class TableRun {
         longValueChunkSize(salvage.pageSize, table.lvChunkMax),
         this.#context.options.longValues ?? 'null',
         this.#context.findingsMax,
+        salvage.lastPgno * salvage.pageSize,
       );
       const counts = yield* this.#salvage(this.#longValueTree(longValueTree), (node) => ledger?.look(node));
       ledger.seal();

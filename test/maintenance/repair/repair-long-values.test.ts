@@ -130,6 +130,25 @@ describe('repair of long values', () => {
     expect(lost).toBe(true);
   });
 
+  it('--lv=zero does not fill more than the file could have held', async () => {
+    const db = sample();
+    removeMiddle(db);
+    const { pgno, line } = find(db, isRoot, 2);
+    db.edit(pgno, (page) => {
+      const node = createNodeView();
+      page.readNode(line, node);
+      new DataView(page.bytes.buffer, page.bytes.byteOffset).setUint32(
+        node.dataOffset + 4,
+        0x7000_0000,
+        true,
+      );
+    });
+    const { fs, table, lost } = await repaired(db, { longValues: 'zero' });
+    expect(notes(fs)).toEqual(ALL.map((note, i) => (i === row ? null : note)));
+    expect(table.longValues).toMatchObject({ kept: 8, nulled: 1 });
+    expect(lost).toBe(true);
+  });
+
   it('--lv=truncate ends the value in front of the hole', async () => {
     const db = sample();
     const offset = removeMiddle(db);
