@@ -22,7 +22,9 @@ const BATCH = 1000;
 const BATCHES = 40;
 const ROWS = Number(process.env.ESEKIT_BENCH_ROWS ?? 100_000);
 const SEEKS = 20_000;
-const COMMITS = 200;
+const COMMITS = 256;
+/** Writers whose commits wait for one sync. */
+const WRITERS = 64;
 const PAYLOAD_BYTES = 100;
 const PAGE_SIZE = 8192;
 const CACHE_BYTES = 64 * 2 ** 20;
@@ -33,7 +35,7 @@ const LARGE_ROWS = 600_000;
 
 /** @typedef {{ run(...values: unknown[]): void, get(...values: unknown[]): unknown, iterate(): Iterable<unknown> }} Statement */
 /** @typedef {{ exec(sql: string): void, pragma(sql: string): void, prepare(sql: string): Statement }} Sqlite */
-/** @typedef {{ put(key: number, value: Uint8Array): void, putSync(key: number, value: Uint8Array): void, get(key: number): Uint8Array, getRange(): Iterable<unknown>, transactionSync(action: () => void): void, openDB(options: object): Store }} Store */
+/** @typedef {{ put(key: number, value: Uint8Array): void, putSync(key: number, value: Uint8Array): void, get(key: number): Uint8Array, getRange(): Iterable<unknown>, transactionSync(action: () => void): void, transaction(action: () => void): Promise<void>, openDB(options: object): Store }} Store */
 
 const sqlite = /** @type {{ default: new (path: string) => Sqlite } | undefined} */ (
   await importPeer('better-sqlite3')
@@ -89,7 +91,20 @@ function openEsekit(folder, cacheBytes = CACHE_BYTES) {
     session.commit({ lazy });
   };
   const cursor = new Cursor(session, table);
-  return { instance, session, cursor, insert };
+  const sessions = Array.from({ length: WRITERS }, () => instance.createSession());
+  /** One row for each of many writers, each in a transaction of its own session; all wait for the disk together. */
+  const insertTogether = () => {
+    for (const writer of sessions) {
+      writer.begin();
+      idView.setInt32(0, next, true);
+      groupView.setInt32(0, groupOf(next), true);
+      payload.fill(next++);
+      insertRow(writer, table, row);
+    }
+    for (const writer of sessions) writer.commit({ lazy: true });
+    instance.waitForDurability();
+  };
+  return { instance, cursor, insert, insertTogether };
 }
 
 /** @param {string} path */
@@ -135,7 +150,24 @@ function openLmdb(path, lazy) {
       }
     });
   };
-  return { store, insert };
+  /** Writes of many writers that wait for the disk together. */
+  const insertTogether = () => {
+    const waiting = [];
+    for (let i = 0; i < WRITERS; i++, next++) {
+      payload.fill(next);
+      new DataView(number.buffer).setInt32(0, next, true);
+      const row = next;
+      const member = number.slice();
+      waiting.push(
+        store.transaction(() => {
+          store.put(row, payload);
+          groups.put(groupOf(row), member);
+        }),
+      );
+    }
+    return Promise.all(waiting);
+  };
+  return { store, insert, insertTogether };
 }
 
 /** Says to a process of this file that it has to measure memory alone. */
@@ -178,19 +210,35 @@ async function compareAll(folder) {
     });
   }
   if (durable !== undefined) {
-    commits.push({
-      name: 'lmdb',
-      run: () => {
-        for (let i = 0; i < COMMITS; i++) durable.insert(1);
+    commits.push(
+      {
+        name: 'lmdb',
+        run: () => {
+          for (let i = 0; i < COMMITS; i++) durable.insert(1);
+        },
       },
-    });
+      {
+        name: `lmdb, ${WRITERS} writers wait together`,
+        run: async () => {
+          for (let i = 0; i < COMMITS; i += WRITERS) await durable.insertTogether();
+        },
+      },
+    );
   }
-  commits.push({
-    name: 'esekit',
-    run: () => {
-      for (let i = 0; i < COMMITS; i++) own.insert(1, false);
+  commits.push(
+    {
+      name: 'esekit',
+      run: () => {
+        for (let i = 0; i < COMMITS; i++) own.insert(1, false);
+      },
     },
-  });
+    {
+      name: `esekit, ${WRITERS} writers wait together`,
+      run: () => {
+        for (let i = 0; i < COMMITS; i += WRITERS) own.insertTogether();
+      },
+    },
+  );
   await compareItems('Durable commits of one row', 'commits', COMMITS, commits);
 
   const scans = [];

@@ -446,6 +446,18 @@ export class Instance {
     return database;
   }
 
+  /**
+   * Waits until all commits so far are durable, the lazy ones of all sessions: one sync for everybody who waits
+   * (format specification, chapter 5.1.4). Does nothing if they are.
+   *
+   * @throws EseError JET_errLogWriteFail: nobody knows what is durable then, and the instance must be restarted
+   */
+  waitForDurability(): void {
+    const { transactions } = this;
+    transactions.assertUsable();
+    transactions.guard(() => this.#log.makeDurable());
+  }
+
   // --- Checkpoint and end ---
 
   /** Writes all changed pages, and moves the checkpoint as far as open transactions let it. */

@@ -1,25 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/engine/cursor.js';
 import { addColumn, createIndex, createTable, deleteColumn, deleteIndex } from '../../src/engine/schema.js';
-import { EseError } from '../../src/format/ese-error.js';
 import { openDatabase } from '../../src/index.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import type { SimulatedDisk } from '../../src/io/simulated-disk.js';
 import { startInstance } from '../../src/recovery/start-instance.js';
-import { createEngineLab, LAB, LAB_DATABASE, openLabInstance } from '../support/engine-lab.js';
+import { createEngineLab, errorOf, LAB, LAB_DATABASE, openLabInstance } from '../support/engine-lab.js';
 import { judgeDatabase } from '../support/judge-database.js';
 
 /** What cannot be done fails with its error, and leaves everything as it was. */
-function errorOf(call: () => unknown): string {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof EseError) return error.name;
-    throw error;
-  }
-  return 'none';
-}
-
 function createRows(options: Parameters<typeof createEngineLab>[0] = {}) {
   const lab = createEngineLab(options);
   const { instance, database } = lab;

@@ -5,6 +5,7 @@ import {
   type InstanceOptions,
   openInstance,
 } from '../../src/engine/instance.js';
+import { EseError } from '../../src/format/ese-error.js';
 import { seededEnvironment } from '../../src/io/environment.js';
 import type { FileSystem } from '../../src/io/file-system.js';
 import { createSimulatedDisk, type SimulatedDisk } from '../../src/io/simulated-disk.js';
@@ -53,4 +54,15 @@ export function recordsOf(fs: FileSystem, path: string): LogRecordReport[] {
   } finally {
     log.close();
   }
+}
+
+/** The JET name of the error that a call throws; `none` if it throws none. */
+export function errorOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof EseError) return error.name;
+    throw error;
+  }
+  return 'none';
 }
