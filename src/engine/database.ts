@@ -9,6 +9,7 @@ import type { TableDefinition } from '../format/table-definition.js';
 import type { Environment } from '../io/environment.js';
 import type { FileHandle } from '../io/file-system.js';
 import { type BufferPool, createBufferPool } from './buffer-pool.js';
+import { EntrySort } from './bulk/entry-sort.js';
 import { Catalog } from './catalog.js';
 import type { HeaderFile } from './header-file.js';
 import { LongValues } from './long-values-writer.js';
@@ -34,6 +35,11 @@ export interface DatabaseLog {
 export interface DatabaseOptions extends GrowthOptions {
   /** Most memory for pages, in bytes. */
   readonly cacheBytes?: number;
+  /**
+   * Most memory for the keys of an index that is created, in bytes; the others wait in `<path>.sort`, which is removed
+   * afterwards (the next index replaces one that a crash has left). Default: 24 MiB.
+   */
+  readonly sortBytes?: number;
 }
 
 export interface OpenDatabaseOptions extends DatabaseOptions {
@@ -84,6 +90,7 @@ export class Database implements SchemaHost {
   readonly transactions: Transactions;
   readonly lgposAttach: Lgpos;
   readonly #environment: Environment;
+  readonly #sortBytes: number | undefined;
   readonly #file: FileHandle;
   readonly #log: DatabaseLog;
   #objidLast: number;
@@ -109,6 +116,7 @@ export class Database implements SchemaHost {
     this.transactions = transactions;
     this.lgposAttach = options.lgposAttach;
     this.#environment = environment;
+    this.#sortBytes = options.sortBytes;
     this.#file = file;
     this.#log = options.log;
     this.#objidLast = options.objidLast;
@@ -262,6 +270,10 @@ export class Database implements SchemaHost {
 
   trim(): void {
     this.pool.trim();
+  }
+
+  createSort(): EntrySort {
+    return new EntrySort(this.#environment.fs, `${this.path}.sort`, this.#sortBytes);
   }
 
   // --- Clean-up ---

@@ -33,14 +33,15 @@ import {
 import type { ColumnValue } from '../format/column-value.js';
 import { encodeColumnValue } from '../format/column-value-encoder.js';
 import { EseError } from '../format/ese-error.js';
-import { compareKeys, createKeyBuilder } from '../format/key.js';
+import { createKeyBuilder } from '../format/key.js';
 import { PAGE_FLAG } from '../format/page.js';
 import { locateColumns } from '../format/record.js';
 import type { IndexDefinition, TableDefinition } from '../format/table-definition.js';
+import type { EntrySort } from './bulk/entry-sort.js';
 import type { Catalog } from './catalog.js';
 import type { SpaceWriter } from './space-writer.js';
 import { type Table, type TableHost, treeOf } from './table.js';
-import { keysOf, longValueReader } from './table-rows.js';
+import { longValueReader } from './table-rows.js';
 import type { Session, Transactions } from './transactions.js';
 import { SessionTreeCursor } from './tree-cursor.js';
 import type { Tree } from './tree-search.js';
@@ -59,6 +60,8 @@ export interface SchemaHost extends TableHost {
   findTable(name: string): Table | undefined;
   addTable(definition: TableDefinition): Table;
   dropTable(table: Table): void;
+  /** Sorts the keys of a new index. One at a time. */
+  createSort(): EntrySort;
   /** Gives the space of trees back once no transaction can see them. */
   freeLater(trees: readonly DroppedTree[]): void;
   /** A tree is no more: nothing on its pages is to be touched. */
@@ -368,7 +371,7 @@ export function deleteIndex(host: SchemaHost, session: Session, table: Table, na
   });
 }
 
-/** Puts the keys of all rows into a new index, in order. */
+/** Puts the keys of all rows into a new index, in order; what does not fit into memory waits in a temporary file. */
 function fillIndex(
   host: SchemaHost,
   session: Session,
@@ -386,19 +389,25 @@ function fillIndex(
   });
   const builder = createKeyBuilder(table.layout, definition);
   const reader = longValueReader(table, session);
-  const entries: { key: Uint8Array; bookmark: Uint8Array }[] = [];
-  for (let on = cursor.first(); on; on = cursor.next()) {
-    const { data } = cursor;
-    locateColumns(table.layout, data, 0, data.length, table.values);
-    const bookmark = cursor.key.slice();
-    for (const key of keysOf(builder, table, reader)) entries.push({ key, bookmark });
-    host.trim();
-  }
-  entries.sort((a, b) => compareKeys(a.key, b.key) || compareKeys(a.bookmark, b.bookmark));
-  // Nobody sees the tree before the commit, and a rollback frees it as a whole: no versions are needed.
-  for (const { key, bookmark } of entries) {
-    host.trees.insert(session, tree, key, bookmark, false);
-    host.trim();
+  const sort = host.createSort();
+  try {
+    for (let on = cursor.first(); on; on = cursor.next()) {
+      const { data, key: bookmark } = cursor;
+      locateColumns(table.layout, data, 0, data.length, table.values);
+      builder.build(table.values, reader, (key, length) =>
+        sort.add(key, length, bookmark, 0, bookmark.length),
+      );
+      host.trim();
+    }
+    // Nobody sees the tree before the commit, and a rollback frees it as a whole: no versions are needed.
+    for (const { bytes, keyStart, keyLength, dataLength } of sort.sorted()) {
+      const keyEnd = keyStart + keyLength;
+      const key = bytes.subarray(keyStart, keyEnd);
+      host.trees.insert(session, tree, key, bytes.subarray(keyEnd, keyEnd + dataLength), false);
+      host.trim();
+    }
+  } finally {
+    sort.close();
   }
 }
 
