@@ -4,7 +4,7 @@
  * the place of the old one at the very end, so that at every moment the old or the new one is there in full.
  */
 
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import {
   DATABASE_STATE,
   databaseStateName,
@@ -24,7 +24,7 @@ import { checkIntegrity, type IntegrityResult } from './integrity.js';
 import { type Diagnosis, diagnose } from './repair/diagnosis.js';
 import { changedBytes, changeInPlace, type PageChanges } from './repair/in-place.js';
 import { type PageScan, scanPages } from './repair/page-scan.js';
-import { checkPlaces, type RepairPlaces, waitingPath } from './repair/places.js';
+import { checkPlaces, placesOf, type RepairPlaces, waitingPath } from './repair/places.js';
 import { rebuildDatabase } from './repair/rebuild.js';
 import type { RepairedTable, RepairOptions, RepairReport, RepairResult } from './repair/repair-report.js';
 import { repairedHeader, SIGNATURE_CHANGES } from './repair/repaired-header.js';
@@ -34,11 +34,10 @@ import { type Finding, signatureReport } from './report-values.js';
 
 type Draft = { -readonly [K in keyof RepairReport]: RepairReport[K] };
 
-const TEMPORARY_DEFAULT = 'TEMPREPAIR.EDB';
 const FINDINGS_MAX = 100_000;
 
 /**
- * Repairs a database.
+ * Repairs a database: into a file of its own, or with `inPlace` in the place of the old one.
  *
  * @throws EseError JET_errDatabaseCorrupted where it cannot be repaired, JET_errDatabaseCorruptedNoRepair for the
  *   database of a directory service that would lose something, JET_errDiskFull when the volume has not the space,
@@ -57,13 +56,7 @@ export async function repair(
   signal?.throwIfAborted();
   const lock = fs.lock(path, { role: options.role ?? 'eseutil' });
   try {
-    const places: RepairPlaces = {
-      source: path,
-      temp: options.temp ?? join(dirname(options.output ?? path), TEMPORARY_DEFAULT),
-      output: options.output,
-      undoFile: options.undoFile,
-      keepLost: options.keepLost,
-    };
+    const places = placesOf(path, options);
     checkPlaces(fs, places);
     // Better said now than after a check that takes long.
     if (options.schemaFrom !== undefined) fs.stat(options.schemaFrom);
@@ -123,7 +116,7 @@ class Repair {
       repairCount: header.repairCount,
       signDbBefore: signatureReport(header.signDb),
       signDbAfter: signatureReport(header.signDb),
-      output: places.output ?? places.source,
+      output: places.source,
       undoFile: null,
       keptLost: null,
       pages: check.report.pages,
@@ -308,6 +301,7 @@ class Repair {
   #finish(header: Uint8Array | undefined): RepairResult {
     const report = this.#report;
     report.action = 'repaired';
+    report.output = this.#places.output ?? this.#places.source;
     report.headerChanged = header !== undefined;
     if (header !== undefined) {
       const now = decodeDatabaseHeader(header);

@@ -102,7 +102,7 @@ export async function judgeRepair(
     expect(Buffer.compare(readFile(disk, VICTIM), before), what).toBe(0);
     return true;
   }
-  const options = { workers: 1, forceHeader: p.forceHeader ?? false };
+  const options = { inPlace: true, workers: 1, forceHeader: p.forceHeader ?? false };
   const result = await repair(environmentOn(disk), VICTIM, options);
   const shown = `${what}\n${JSON.stringify(result.report.findings.slice(0, 8))}\n${JSON.stringify(result.report.tables)}`;
   expect(result.report.stateAfter, shown).toBe('Clean Shutdown');
@@ -164,7 +164,7 @@ export async function judgeRepair(
   }
 
   const once = readFile(disk, VICTIM);
-  const again = await repair(environmentOn(disk), VICTIM, { workers: 1 });
+  const again = await repair(environmentOn(disk), VICTIM, { inPlace: true, workers: 1 });
   expect(again.report.action, 'a second repair').toBe('none');
   expect(Buffer.compare(readFile(disk, VICTIM), once), 'a second repair changes nothing').toBe(0);
   return true;
@@ -172,7 +172,7 @@ export async function judgeRepair(
 
 async function repairError(fs: FileSystem): Promise<string> {
   try {
-    await repair(environmentOn(fs), VICTIM, { workers: 1 });
+    await repair(environmentOn(fs), VICTIM, { inPlace: true, workers: 1 });
     return 'done';
   } catch (error) {
     if (error instanceof EseError) return error.name;

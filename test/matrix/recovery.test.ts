@@ -431,7 +431,7 @@ describe.each(PAGE_SIZES)(
     test('row 61: a repaired database with its old logs is left alone', async () => {
       const disk = makeDisk();
       const { repair } = await import('../../src/maintenance/repair.js');
-      await repair(environmentOn(disk), DATABASE, { workers: 1 });
+      await repair(environmentOn(disk), DATABASE, { inPlace: true, workers: 1 });
       const before = snapshot(disk, SET).get(DATABASE_FILE);
       expect(await recoverOn(disk)).toBe('JET_errAttachedDatabaseMismatch');
       expect(

@@ -178,11 +178,9 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
   try {
     const result = await repair(host.environment, file, {
       temp,
+      inPlace: output === undefined,
       output,
-      undoFile:
-        long.has('no-undo') || output !== undefined
-          ? undefined
-          : (target('undo-file') ?? undoPath(host, file)),
+      undoFile: long.has('no-undo') ? undefined : (target('undo-file') ?? undoPath(host, file)),
       keepLost: target('keep-lost'),
       forceHeader: long.has('force-header'),
       longValues: choice(long.get('lv'), ['null', 'zero', 'truncate', 'drop-record']),

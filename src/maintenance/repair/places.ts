@@ -1,7 +1,8 @@
-import { dirname } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 import { EseError } from '../../format/ese-error.js';
 import type { FileSystem } from '../../io/file-system.js';
 import { refuseForeignTemporary } from '../defrag/install.js';
+import type { RepairOptions } from './repair-report.js';
 
 /** The files of a repair. */
 export interface RepairPlaces {
@@ -12,6 +13,39 @@ export interface RepairPlaces {
   readonly output: string | undefined;
   readonly undoFile: string | undefined;
   readonly keepLost: string | undefined;
+}
+
+const TEMPORARY_DEFAULT = 'TEMPREPAIR.EDB';
+
+/**
+ * The files that are asked for, and those that nobody named.
+ *
+ * @throws EseError JET_errInvalidParameter for a new place of a database that is to be repaired in its own
+ */
+export function placesOf(source: string, options: RepairOptions): RepairPlaces {
+  const { inPlace = false, output, temp, undoFile, keepLost } = options;
+  if (inPlace && output !== undefined) {
+    throw new EseError(
+      'JET_errInvalidParameter',
+      'a database is repaired in its place or into another file',
+      {
+        file: output,
+      },
+    );
+  }
+  const target = inPlace ? undefined : (output ?? outputDefault(source));
+  return {
+    source,
+    temp: temp ?? join(dirname(target ?? source), TEMPORARY_DEFAULT),
+    output: target,
+    undoFile: inPlace ? undoFile : undefined,
+    keepLost,
+  };
+}
+
+function outputDefault(source: string): string {
+  const { dir, name, ext } = parse(source);
+  return join(dir, `${name}.repaired${ext}`);
 }
 
 /** Where a repaired database waits for its place: beside the old one. The name is ours. */

@@ -16,11 +16,19 @@ export type LongValuePolicy = 'null' | 'zero' | 'truncate' | 'drop-record';
 export type UniquePolicy = 'demote' | 'drop-older' | 'fail';
 
 export interface RepairOptions extends JobOptions {
-  /** The repaired database becomes a file of its own, and the old one stays. Default: it is repaired in its place. */
+  /**
+   * The repaired database takes the place of the old one. Default: it becomes a file of its own, and the old one stays
+   * as it is (chapter 6.4, R11).
+   */
+  readonly inPlace?: boolean;
+  /**
+   * Where the repaired database goes, if it does not take the place of the old one; nothing may lie there. Default:
+   * `db.repaired.edb` for `db.edb`, beside it.
+   */
   readonly output?: string | undefined;
-  /** Where the new database is made. Default: `TEMPREPAIR.EDB` beside the old one. */
+  /** Where the new database is made. Default: `TEMPREPAIR.EDB` beside the place that it goes to. */
   readonly temp?: string | undefined;
-  /** Keeps each page that is changed as it was; see `undoRepair`. Default: nothing is kept. */
+  /** With `inPlace`: keeps each page that is changed as it was; see `undoRepair`. Default: nothing is kept. */
   readonly undoFile?: string | undefined;
   /** Folder for damaged pages and lost records. Default: they are not kept. */
   readonly keepLost?: string | undefined;
@@ -93,6 +101,7 @@ export interface RepairReport {
   readonly repairCount: number;
   readonly signDbBefore: SignatureReport;
   readonly signDbAfter: SignatureReport;
+  /** Where the repaired database is; the old one where there was nothing to repair. */
   readonly output: string;
   readonly undoFile: string | null;
   readonly keptLost: string | null;

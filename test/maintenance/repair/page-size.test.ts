@@ -23,7 +23,7 @@ describe('repair of a database whose header states another page size', () => {
         writeHeaderFields(damaged.subarray(at, at + PAGE_SIZE), { cbPageSize: wrong });
       }
       const disk = diskWith(damaged);
-      const { report, lost } = await repair(environmentOn(disk), VICTIM, { workers: 1 });
+      const { report, lost } = await repair(environmentOn(disk), VICTIM, { inPlace: true, workers: 1 });
       expect({ pageSize: report.pageSize, lost }).toEqual({ pageSize: PAGE_SIZE, lost: false });
       expect(await rowDigests(disk, VICTIM)).toEqual(expected);
     },

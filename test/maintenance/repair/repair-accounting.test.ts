@@ -76,7 +76,10 @@ describe('salvage of randomly damaged databases', () => {
         else for (let i = 0; i < db.pageSize; i++) db.bytes[at + i] = random.uint32() & 0xff;
       }
       const fs = db.disk();
-      const { report } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1 });
+      const { report } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, {
+        inPlace: true,
+        workers: 1,
+      });
       const { error } = await checkIntegrity({ fs }, DAMAGED);
       expect(error).toBeUndefined();
       const people = report.tables.find(({ name }) => name === 'People');
@@ -114,7 +117,10 @@ describe('salvage of randomly damaged databases', () => {
       db.bytes[at + (bit >> 3)] = (db.bytes[at + (bit >> 3)] ?? 0) ^ (1 << (bit & 7));
     }
     const fs = db.disk();
-    const { report, lost } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1 });
+    const { report, lost } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, {
+      inPlace: true,
+      workers: 1,
+    });
     expect(lost).toBe(false);
     expect(report.correctedPages).toBeGreaterThan(db.lastPgno / 2);
     expect(

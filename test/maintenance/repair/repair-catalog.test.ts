@@ -45,12 +45,16 @@ function forget(db: DamagedDatabase, fits: (row: CatalogRow) => boolean): void {
 async function repaired(db: DamagedDatabase, options: RepairOptions = {}, other?: Uint8Array) {
   const fs: FileSystem = db.disk();
   if (other !== undefined) putFile(fs, '/other.edb', other);
-  const result = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1, ...options });
+  const result = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, {
+    inPlace: true,
+    workers: 1,
+    ...options,
+  });
   const { report } = await checkIntegrity({ fs }, DAMAGED);
   expect(report.findings.filter(({ severity }) => severity !== 'info')).toEqual([]);
-  expect((await repair(seededEnvironment({ fs, seed: 2 }), DAMAGED, { workers: 1 })).report.action).toBe(
-    'none',
-  );
+  expect(
+    (await repair(seededEnvironment({ fs, seed: 2 }), DAMAGED, { inPlace: true, workers: 1 })).report.action,
+  ).toBe('none');
   return { fs, ...result };
 }
 

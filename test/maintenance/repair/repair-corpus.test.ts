@@ -15,7 +15,7 @@ import { readFile } from '../../support/files.js';
 import { rowDigests } from '../../support/judge-database.js';
 
 const run = (fs: FileSystem, options: RepairOptions = {}): Promise<RepairResult> =>
-  repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1, ...options });
+  repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { inPlace: true, workers: 1, ...options });
 
 function copyOf(...parts: string[]): DamagedDatabase {
   return damagedBytes(new Uint8Array(readFileSync(corpusPath(...parts))));

@@ -26,7 +26,12 @@ const UNDO = '/undo';
 const SEEDS = process.env.ESEKIT_FULL === undefined ? [undefined, 1] : [undefined, 1, 2, 3];
 
 const run = (fs: FileSystem, options: RepairOptions = {}) =>
-  repair(seededEnvironment({ fs, seed: 1 }), DATABASE, { workers: 1, temp: '/t.edb', ...options });
+  repair(seededEnvironment({ fs, seed: 1 }), DATABASE, {
+    inPlace: true,
+    workers: 1,
+    temp: '/t.edb',
+    ...options,
+  });
 
 /** The pages behind both headers. */
 const pagesOf = (fs: FileSystem): Buffer => Buffer.from(readFile(fs, DATABASE).subarray(2 * 4096));

@@ -43,6 +43,7 @@ describe('a page that the disk does not give back', () => {
     const lostRows = db.nodesOf(db.table('People')).filter(({ pgno }) => pgno === gone).length;
     const disk = brokenDisk([gone]);
     const { report, lost } = await repair(seededEnvironment({ fs: disk, seed: 1 }), DATABASE, {
+      inPlace: true,
       workers: 1,
       undoFile: '/undo',
       keepLost: '/lost',

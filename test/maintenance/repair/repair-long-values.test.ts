@@ -71,6 +71,7 @@ async function repaired(
 ): Promise<{ fs: FileSystem; table: RepairedTable; lost: boolean; actions: string[] }> {
   const fs = db.disk();
   const { report, lost } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, {
+    inPlace: true,
     workers: 1,
     ...options,
   });

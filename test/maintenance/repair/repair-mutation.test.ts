@@ -36,7 +36,11 @@ describeWithCorpus('repairing damaged databases', () => {
       mutateFile(disk, DATABASE, seededRandom(seed));
       const before = Buffer.from(readFile(disk, DATABASE));
       const run = (n: number) =>
-        repair(seededEnvironment({ fs: disk, seed: n }), DATABASE, { workers: 1, forceHeader: true });
+        repair(seededEnvironment({ fs: disk, seed: n }), DATABASE, {
+          inPlace: true,
+          workers: 1,
+          forceHeader: true,
+        });
       try {
         try {
           await run(seed);

@@ -14,7 +14,11 @@ import { putFile, readFile } from '../../support/files.js';
 import { SAMPLE, sampleDatabase } from '../../support/sample-database.js';
 
 const run = (fs: FileSystem, options: RepairOptions = {}, path = DAMAGED): Promise<RepairResult> =>
-  repair(seededEnvironment({ fs, seed: 1 }), path, { workers: 1, ...options });
+  repair(seededEnvironment({ fs, seed: 1 }), path, {
+    inPlace: options.output === undefined,
+    workers: 1,
+    ...options,
+  });
 
 async function errorOf(work: Promise<unknown>): Promise<string> {
   try {
@@ -119,6 +123,33 @@ describe('a repair refuses', () => {
     const lock = fs.lock(DAMAGED, { role: 'store' });
     expect(await errorOf(run(fs))).toBe('JET_errFileAccessDenied');
     lock.release();
+  });
+});
+
+describe('the place of a repaired database', () => {
+  it('is another file where nobody says that it is that of the old one, which stays as it is', async () => {
+    const db = broken();
+    const fs = db.disk();
+    const { report } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1 });
+    expect(report).toMatchObject({ action: 'repaired', output: '/damaged.repaired.edb', undoFile: null });
+    expectUntouched(fs, db, 'damaged.repaired.edb');
+    expect(await errorOf(repair(seededEnvironment({ fs, seed: 1 }), DAMAGED))).toBe(
+      'JET_errFileAlreadyExists',
+    );
+  });
+
+  it('cannot be both', async () => {
+    const db = broken();
+    const fs = db.disk();
+    expect(await errorOf(run(fs, { inPlace: true, output: '/new.edb' }))).toBe('JET_errInvalidParameter');
+    expectUntouched(fs, db);
+  });
+
+  it('is that of the old one where there was nothing to repair', async () => {
+    const fs = damagedBytes(readFile(sampleDatabase({ rows: 3 }), SAMPLE)).disk();
+    const { report } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1 });
+    expect(report).toMatchObject({ action: 'none', output: DAMAGED });
+    expect(fs.readdir('/')).toEqual(['damaged.edb']);
   });
 });
 

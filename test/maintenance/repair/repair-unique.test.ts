@@ -46,7 +46,7 @@ function doubled(): DamagedDatabase {
 }
 
 const run = (fs: FileSystem, unique: UniquePolicy) =>
-  repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { workers: 1, unique });
+  repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, { inPlace: true, workers: 1, unique });
 
 function idsOf(fs: FileSystem): unknown[] {
   const database = openDatabase(DAMAGED, { fs });

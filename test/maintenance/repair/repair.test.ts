@@ -15,7 +15,7 @@ import { SAMPLE, sampleDatabase } from '../../support/sample-database.js';
 const PAGE_SIZES = process.env.ESEKIT_FULL === undefined ? [4096, 32768] : [4096, 8192, 16384, 32768];
 
 function run(fs: FileSystem, options: RepairOptions = {}, seed = 1): Promise<RepairResult> {
-  return repair(seededEnvironment({ fs, seed }), DAMAGED, { workers: 1, ...options });
+  return repair(seededEnvironment({ fs, seed }), DAMAGED, { inPlace: true, workers: 1, ...options });
 }
 
 /** Rows of the tables that hold data. */
