@@ -4,8 +4,10 @@
  * chapter 7.2.5, stale pages).
  */
 
+import { EseError } from '../../format/ese-error.js';
 import { compareKeys } from '../../format/key.js';
 import { createNodeView, PAGE_FLAG, type Page } from '../../format/page.js';
+import { decodeSpaceHeader } from '../../format/space.js';
 import type { Steps } from '../defrag/copy-trees.js';
 import type { KeyBuffer } from '../integrity/key-buffer.js';
 import { compareToBytes, createKeyBuffer } from '../integrity/key-buffer.js';
@@ -258,9 +260,23 @@ class Surveyor {
     if (worth === 'lost' || !page.isLeaf || (page.flags & UNUSABLE) !== 0 || !this.#hasRole(page))
       return false;
     if (page.objid === this.#tree.objid) return true;
-    // Where no page at all carries the number of the tree, it is the number that is wrong.
-    const isOnly = this.#source.pagesOf(this.#tree.objid).length === 0;
-    return page.isRoot && this.#isProvenMember(found, undefined, undefined, isOnly);
+    return page.isRoot && this.#isProvenMember(found, undefined, undefined, this.#isNumberWrong(page));
+  }
+
+  /**
+   * Whether it is the number of a root leaf that is wrong: no other page carries that of the tree, but for space
+   * trees that the root leads to.
+   */
+  #isNumberWrong({ externalHeader, pgno }: Page): boolean {
+    const pgnos = this.#source.pagesOf(this.#tree.objid);
+    if (pgnos.length === 0) return true;
+    if (pgnos.some((one) => classOf(this.#source.scan, one) !== PAGE_CLASS.space)) return false;
+    try {
+      return pgnos.includes(decodeSpaceHeader(externalHeader, pgno).pgnoOe);
+    } catch (error) {
+      if (!(error instanceof EseError)) throw error;
+      return false;
+    }
   }
 
   /**

@@ -98,6 +98,17 @@ describe.each(PAGE_SIZES)('repair of pages of %i bytes', (pageSize) => {
         });
       },
     ],
+    [
+      'a wrong number on the one leaf of a table without primary key, whose space trees have the right one',
+      (db) => {
+        const { pgnoFdp } = db.table('NoKey');
+        expect(db.page(pgnoFdp).isLeaf).toBe(true);
+        expect(db.page(db.spaceRoot(pgnoFdp, 'OE')).objid).toBe(db.page(pgnoFdp).objid);
+        db.edit(pgnoFdp, (page) => {
+          page.objid = 4711;
+        });
+      },
+    ],
   ];
 
   it.each(losesNothing)('loses nothing with %s', async (_what, damage) => {
