@@ -22,12 +22,14 @@ const node: NodeView = createNodeView();
 /** Carries out a merge macro: its records from the root side to the leaf. */
 export function applyMerge(merges: readonly MergeRecord[], context: RedoContext): void {
   if (merges.length > LEVELS_MAX) throw contradiction('a merge of too many levels', merges[0]?.pgno ?? 0);
-  let child: MergeRecord | undefined;
-  for (let level = merges.length - 1; level >= 0; level--) {
+  const leaf = merges.at(-1);
+  if (leaf === undefined) return;
+  mergeLeaf(leaf, context);
+  let child = leaf;
+  for (let level = merges.length - 2; level >= 0; level--) {
     const merge = merges[level];
     if (merge === undefined) continue;
-    if (child === undefined) mergeLeaf(merge, context);
-    else changeParent(merge, child, context);
+    changeParent(merge, child.pgno, leaf, context);
     child = merge;
   }
 }
@@ -130,26 +132,30 @@ function removeMoved(merge: MergeRecord, page: Page): void {
   }
 }
 
-/** Changes the pointer to the merged page in the page above it. */
-function changeParent(merge: MergeRecord, child: MergeRecord, context: RedoContext): void {
+/**
+ * Changes the pointer to a page that was merged or emptied, or whose last key has changed. Only the record of the leaf
+ * says how nodes moved, and brings the new key for all levels.
+ */
+function changeParent(merge: MergeRecord, pgnoChild: number, leaf: MergeRecord, context: RedoContext): void {
   const page = pageToChange(context, merge.pgno, merge.dbtimeBefore, merge.dbtime, merge.objidFDP);
   if (page === undefined) return;
   const { iline, mergeFlags } = merge;
   const deletesPointer = (mergeFlags & MERGE_FLAG.deletePointer) !== 0;
   const changesKey = (mergeFlags & MERGE_FLAG.keyChange) !== 0;
-  if (deletesPointer || changesKey) checkPointer(page, iline, child.pgno);
+  if (deletesPointer || changesKey) checkPointer(page, iline, pgnoChild);
   if ((mergeFlags & MERGE_FLAG.emptyPage) !== 0) {
     emptyPage(page);
-  } else if (deletesPointer && changesKey && child.mergetype === MERGE_TYPE.fullLeft) {
+  } else if (deletesPointer && changesKey && leaf.mergetype === MERGE_TYPE.fullLeft) {
     // The left neighbour takes over the range, so the pointer stays and leads to it.
-    page.replaceData(iline, pointerTo(child.pgnoLeft));
+    page.replaceData(iline, pointerTo(leaf.pgnoLeft));
     page.deleteNode(iline - 1);
   } else if (deletesPointer) {
+    page.readNode(iline, node);
+    const isAtRightEdge = node.prefixLength + node.suffixLength === 0;
     page.deleteNode(iline);
-    const last = page.nodeCount - 1;
-    if (iline > last && last >= 0) setKey(page, last, EMPTY_KEY);
+    if (isAtRightEdge && page.nodeCount > 0) setKey(page, page.nodeCount - 1, EMPTY_KEY);
   } else if (changesKey) {
-    setKey(page, child.mergetype === MERGE_TYPE.partialLeft ? iline - 1 : iline, child.keyParentSep);
+    setKey(page, leaf.mergetype === MERGE_TYPE.partialLeft ? iline - 1 : iline, leaf.keyParentSep);
   }
   stampPage(context, page, merge.dbtime);
 }

@@ -225,7 +225,122 @@ const CASES: Case[] = [
       expect(nodesOf(lab.page(11))).toEqual([]);
     },
   },
+  {
+    name: 'the last page below an internal one is empty: the range goes to the right, and the keys above follow',
+    macro: (lab) => {
+      twoLevels(lab);
+      return [
+        onParent(lab, { iline: 0, mergeFlags: 1 }),
+        onParent(lab, { pgno: 11, iline: 1, mergeFlags: 2, pgnoParent: 10 }),
+        ofLeaf(lab, { mergetype: 1, mergeFlags: 4, pgnoParent: 11, keyParentSep: bytes('d') }),
+      ];
+    },
+    expect: (lab) => {
+      expect(pointersOf(lab.page(10))).toEqual(['d>11', '>12']);
+      expect(pointersOf(lab.page(11))).toEqual(['d>20']);
+      expect(pointersOf(lab.page(12))).toEqual(['>22']);
+      expect([lab.page(20).pgnoNext, lab.page(22).pgnoPrev]).toEqual([22, 20]);
+    },
+  },
+  {
+    name: 'the last page below an internal one gives its nodes to the page below the next (2)',
+    macro: (lab) => {
+      twoLevels(lab);
+      return [
+        onParent(lab, { iline: 0, mergeFlags: 1 }),
+        onParent(lab, { pgno: 11, iline: 1, mergeFlags: 2, pgnoParent: 10 }),
+        ofLeaf(lab, {
+          mergetype: 2,
+          mergeFlags: 4,
+          pgnoParent: 11,
+          keyParentSep: bytes('d'),
+          preimage: imageOf(lab.page(21)),
+        }),
+      ];
+    },
+    expect: (lab) => {
+      expect(nodesOf(lab.page(22))).toEqual(['keys-e=2', 'keys-g=4', 'z=9']);
+      expect(pointersOf(lab.page(10))).toEqual(['d>11', '>12']);
+      expect(pointersOf(lab.page(11))).toEqual(['d>20']);
+    },
+  },
+  {
+    name: 'the last page below an internal one gives its last nodes to the page below the next (3)',
+    macro: (lab) => {
+      twoLevels(lab);
+      return [
+        onParent(lab, { iline: 0, mergeFlags: 1 }),
+        onParent(lab, { pgno: 11, iline: 1, mergeFlags: 1, pgnoParent: 10 }),
+        ofLeaf(lab, {
+          mergetype: 3,
+          ilineMerge: 2,
+          pgnoParent: 11,
+          pgnoLeft: 0,
+          dbtimeLeftBefore: NIL,
+          keyParentSep: bytes('keys-g'),
+          preimage: imageOf(lab.page(21)),
+        }),
+      ];
+    },
+    expect: (lab) => {
+      expect(nodesOf(lab.page(21))).toEqual(['keys-e=2', 'keys-f=3*']);
+      expect(nodesOf(lab.page(22))).toEqual(['keys-g=4', 'z=9']);
+      expect(pointersOf(lab.page(10))).toEqual(['keys-g>11', '>12']);
+      expect(pointersOf(lab.page(11))).toEqual(['d>20', 'keys-g>21']);
+    },
+  },
+  {
+    name: 'the only page below an internal one is empty, and that was the last below another',
+    macro: (lab) => {
+      lab.put(10, {
+        flags: PAGE_FLAG.root,
+        external: '0123456789abcdef',
+        nodes: [
+          { key: 'm', data: pointer(11) },
+          { key: '', data: pointer(12) },
+        ],
+      });
+      lab.put(11, {
+        nodes: [
+          { key: 'd', data: pointer(13) },
+          { key: 'm', data: pointer(14) },
+        ],
+      });
+      lab.put(14, { flags: PAGE_FLAG.parentOfLeaf, nodes: [{ key: 'm', data: pointer(21) }] });
+      return [
+        onParent(lab, { iline: 0, mergeFlags: 1 }),
+        onParent(lab, { pgno: 11, iline: 1, mergeFlags: 2, pgnoParent: 10 }),
+        onParent(lab, { pgno: 14, iline: 0, mergeFlags: 4, pgnoParent: 11 }),
+        ofLeaf(lab, { mergetype: 1, mergeFlags: 4, pgnoParent: 14, keyParentSep: bytes('d') }),
+      ];
+    },
+    expect: (lab) => {
+      expect(pointersOf(lab.page(10))).toEqual(['d>11', '>12']);
+      expect(pointersOf(lab.page(11))).toEqual(['d>13']);
+      expect(lab.page(14).flags & PAGE_FLAG.empty).not.toBe(0);
+    },
+  },
 ];
+
+/** Root 10 over 11 and 12; leaves 20 and 21 below 11, leaf 22 below 12. */
+function twoLevels(lab: Lab): void {
+  lab.put(10, {
+    flags: PAGE_FLAG.root,
+    external: '0123456789abcdef',
+    nodes: [
+      { key: 'm', data: pointer(11) },
+      { key: '', data: pointer(12) },
+    ],
+  });
+  lab.put(11, {
+    flags: PAGE_FLAG.parentOfLeaf,
+    nodes: [
+      { key: 'd', data: pointer(20) },
+      { key: 'm', data: pointer(21) },
+    ],
+  });
+  lab.put(12, { flags: PAGE_FLAG.parentOfLeaf, nodes: [{ key: '', data: pointer(22) }] });
+}
 
 describe.each(CASES)('merge: $name', ({ macro, expect: check }) => {
   const start = (): Lab => {
