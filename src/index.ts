@@ -80,7 +80,7 @@ export { nodeFileSystem } from './io/node-file-system.js';
 export { type DefragOptions, type DefragReport, defragment } from './maintenance/defrag.js';
 export type { LogRecordReport } from './maintenance/log-record-report.js';
 export type { RepairOptions, RepairReport, RepairResult } from './maintenance/repair/repair-report.js';
-export { type UndoResult, undoRepair } from './maintenance/repair/undo-repair.js';
+export { type UndoOptions, type UndoResult, undoRepair } from './maintenance/repair/undo-repair.js';
 export { repair } from './maintenance/repair.js';
 export type { LogScan } from './recovery/log-reader.js';
 export { planRecovery, type RecoveryOptions, type RecoveryResult, recover } from './recovery/recover.js';

@@ -3,7 +3,7 @@
  * 6.2.1). Labels and values are read by other programs, so their spelling is fixed.
  */
 
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import type {
   LgposReport,
   MarkReport,
@@ -23,8 +23,8 @@ const BANNERS: Readonly<Record<Profile, readonly [string, string]>> = {
 
 /** Version of the package. */
 export function packageVersion(): string {
-  const manifest: unknown = createRequire(import.meta.url)('../../package.json');
-  return (manifest as { version: string }).version;
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** The lines of the banner: two of the profile, which scripts expect, and who we really are. */

@@ -3,4 +3,4 @@
 
 import { runProcess } from './process.js';
 
-await runProcess('esekit', async () => (await import('./run-esekit.js')).runEsekit);
+void runProcess('esekit', async () => (await import('./run-esekit.js')).runEsekit);

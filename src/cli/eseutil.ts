@@ -3,4 +3,4 @@
 
 import { runProcess } from './process.js';
 
-await runProcess('eseutil', async () => (await import('./run-eseutil.js')).runEseutil);
+void runProcess('eseutil', async () => (await import('./run-eseutil.js')).runEseutil);

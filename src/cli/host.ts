@@ -2,9 +2,10 @@
  * The machine as the programs see it: files, clock and terminal. Tests put their own in its place.
  */
 
-import { closeSync, existsSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { basename } from 'node:path';
-import { isatty } from 'node:tty';
+import { elapsedMs } from '../io/elapsed.js';
 import { type Environment, realEnvironment } from '../io/environment.js';
 import type { FileSystem } from '../io/file-system.js';
 
@@ -89,6 +90,22 @@ const STDERR = 2;
 const RETRY_MS = 2;
 const LINE_BYTES_MAX = 4096;
 
+/**
+ * Whether a stream of the process is a terminal. Where that can be ruled out, `node:tty` is not loaded, which brings
+ * all of the network with it.
+ */
+function isTerminal(fd: number): boolean {
+  if (process.platform !== 'win32') {
+    try {
+      const found = fstatSync(fd);
+      if (!found.isCharacterDevice() || found.rdev === statSync(devNull).rdev) return false;
+    } catch {
+      return false;
+    }
+  }
+  return process.getBuiltinModule('node:tty').isatty(fd);
+}
+
 /** Writes everything, also to a pipe that another process has made non-blocking. */
 function writeAll(fd: number, text: string | Uint8Array): void {
   const bytes = typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
@@ -165,11 +182,11 @@ export function nodeHost(listens = false): CliHost {
   return {
     environment,
     fs: environment.fs,
-    now: () => performance.now(),
+    now: elapsedMs,
     terminal: {
-      stdinIsTerminal: isatty(STDIN),
-      stdoutIsTerminal: isatty(STDOUT),
-      stderrIsTerminal: isatty(STDERR),
+      stdinIsTerminal: isTerminal(STDIN),
+      stdoutIsTerminal: isTerminal(STDOUT),
+      stderrIsTerminal: isTerminal(STDERR),
       out: writeOut,
       err: writeErr,
       readLine: readTerminalLine,

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Interruption, ThreadEnd } from './host.js';
+import { PROGRAM_FOLDER } from './program-folder.js';
 
 export type ProgramName = 'eseutil' | 'esekit';
 
@@ -27,7 +28,7 @@ export function runInOwnThread(
 ): Promise<ThreadEnd> {
   const claim = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const workerData: ThreadData = { ...data, claim: claim.buffer };
-  const worker = new Worker(new URL('./program-thread.js', import.meta.url), { workerData });
+  const worker = new Worker(new URL('program-thread.js', PROGRAM_FOLDER), { workerData });
   const { signal } = interruption;
   return new Promise<ThreadEnd>((resolve, reject) => {
     const stop = (): void => {

@@ -9,6 +9,8 @@ type Program = (argv: readonly string[], host: CliHost) => Promise<number>;
 /** Runs a program on the real machine; it is loaded when somebody listens for signals already. */
 export async function runProcess(name: ProgramName, load: () => Promise<Program>): Promise<void> {
   const argv = process.argv.slice(2);
+  // Of a run that waits for what never comes, until its end says better.
+  process.exitCode = EXIT.otherError;
   const host = nodeHost(argv.some((token) => /^--json(?:l|=.*)?$/.test(token)));
   const ownThread = async () => {
     const { runInOwnThread } = await import('./own-thread.js');

@@ -1,14 +1,10 @@
 import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
-import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
-import { PAGE_FLAG, Page, pageOffset } from '../format/page.js';
+import { EseError, type Lgpos } from '../format/ese-error.js';
+import { PAGE_FLAG, type Page, pageOffset } from '../format/page.js';
 import type { FileHandle } from '../io/file-system.js';
-import {
-  createPageLoader,
-  createPageMemory,
-  type PageLoader,
-  type PageMemory,
-  type PageSource,
-} from './page-source.js';
+import type { MutableLgpos } from './engine-log.js';
+import { createOwnFrames, createReusedFrames, type Frame, type FrameMemory } from './frame.js';
+import { createPageLoader, type PageLoader, type PageSource } from './page-source.js';
 
 /**
  * Cache of the pages of one database, for reading and changing. Changed pages stay in memory until they are
@@ -65,16 +61,10 @@ export interface BufferPoolOptions {
   readonly mayWrite?: (page: Page) => boolean;
   /** Free bytes on the volume of the file: it is not extended beyond them. */
   readonly freeBytes?: () => number;
-  /** Whether pages that were given up lend their memory to others: no view of a page may outlive a `trim`. */
+  /** Whether pages that were given up become others: nobody may rely on what a page was before a `trim`. */
   readonly reusesMemory?: boolean;
-  /** Where pages lie that others change too: such a pool counts changed pages only when asked. */
+  /** Frames of pages that others change too: such a pool counts changed pages only when asked. */
   readonly memory?: FrameMemory | undefined;
-}
-
-/** Memory of pages that others change too, with what the pool knows of each. */
-export interface FrameMemory extends PageMemory {
-  /** The frame of a page whose bytes come from `take`; it is clean. */
-  frame(page: Page): Frame;
 }
 
 const CACHE_BYTES = 128 * 1024 * 1024;
@@ -90,22 +80,12 @@ const PGNO_MAX = 0xffffffff;
 /** How much of a full cache is given up at once. */
 const TRIM_SHARE = 8;
 
-/** A page in memory. */
-export interface Frame {
-  readonly page: Page;
-  /** Number of its memory; -1 in a pool whose pages nobody else changes. */
-  readonly slot: number;
-  isDirty: boolean;
-  /** Changed since it came into memory. */
-  isChanged: boolean;
-  /** It came into memory without being read, since it was blank. */
-  isFresh: boolean;
-  /** Used since the clock hand passed. */
-  isUsed: boolean;
-  generation: number;
-  isec: number;
-  ib: number;
-}
+/** What is noted of pages, whether they are in memory or not: it was changed; it was sound when last read or written. */
+const NOTE_CHANGED = 1;
+const NOTE_SOUND = 2;
+
+/** Pages are sealed here, on their way to the file. */
+let kernel: ChecksumKernel | undefined;
 
 /** Makes a buffer pool over an open database file. */
 export function createBufferPool(options: BufferPoolOptions): BufferPool {
@@ -126,18 +106,23 @@ class Pool implements BufferPool {
   readonly #table: ((Frame | undefined)[] | undefined)[] = [];
   readonly #frames: Frame[] = [];
   #hand = 0;
-  /** Pages that were ever changed, one byte a page, in nodes like those of the page table. */
-  readonly #changed: (Uint8Array | undefined)[] = [];
+  /** One byte a page, in nodes like those of the page table. */
+  readonly #notes: (Uint8Array | undefined)[] = [];
+  /** Numbers of the pages that are about to be written. */
+  #due = new Uint32Array(0);
+  /** Numbers of unchanged pages that are about to be given up. */
+  #clean = new Uint32Array(0);
+  readonly #lastChange: MutableLgpos = { generation: 0, isec: 0, ib: 0 };
   readonly #freeBytes: (() => number) | undefined;
-  readonly #memory: PageMemory | undefined;
-  readonly #frameMemory: FrameMemory | undefined;
+  readonly #memory: FrameMemory;
+  /** Whether others change pages too. */
+  readonly #isShared: boolean;
   /** Changed pages; not counted where others change pages too. */
   #dirtyCount = 0;
   #changedCount = 0;
   readonly #load: PageLoader;
   /** Pages behind this one did not exist when the pool was made. */
   readonly #lastPgnoFound: number;
-  #kernel: ChecksumKernel | undefined;
 
   constructor(options: BufferPoolOptions) {
     const { file, pageSize, cacheBytes = CACHE_BYTES } = options;
@@ -148,22 +133,23 @@ class Pool implements BufferPool {
     this.#beforeWrite = options.beforeWrite;
     this.#mayWrite = options.mayWrite;
     this.#freeBytes = options.freeBytes;
-    this.#frameMemory = options.memory;
-    this.#memory = options.memory ?? (options.reusesMemory === true ? createPageMemory(pageSize) : undefined);
-    this.#load = createPageLoader(file, pageSize, this.correctedPages, this.#memory);
+    this.#isShared = options.memory !== undefined;
+    const frames = options.reusesMemory === true ? createReusedFrames : createOwnFrames;
+    this.#memory = options.memory ?? frames(pageSize);
+    this.#load = createPageLoader(file, pageSize, this.correctedPages);
     // A piece of a page may lie behind the last whole one.
     this.#lastPgnoFound = this.lastPgno + 1;
   }
 
   get dirtyPages(): number {
-    if (this.#frameMemory === undefined) return this.#dirtyCount;
+    if (!this.#isShared) return this.#dirtyCount;
     let count = 0;
     for (const frame of this.#frames) if (frame.isDirty) count++;
     return count;
   }
 
   get pagesChanged(): number {
-    if (this.#frameMemory !== undefined) {
+    if (this.#isShared) {
       for (const frame of this.#frames) if (frame.isChanged) this.#noteChanged(frame.page.pgno);
     }
     return this.#changedCount;
@@ -178,9 +164,21 @@ class Pool implements BufferPool {
   }
 
   frameOf(pgno: number): Frame {
-    const frame = this.#find(pgno) ?? this.#enter(this.#load(pgno, this.lastPgno, PGNO_MAX));
+    const frame = this.#find(pgno) ?? this.#read(pgno);
     frame.isUsed = true;
     return frame;
+  }
+
+  #read(pgno: number): Frame {
+    const frame = this.#memory.take(pgno);
+    try {
+      this.#load(frame.page, this.lastPgno, PGNO_MAX, this.#hasNote(pgno, NOTE_SOUND));
+    } catch (error) {
+      this.#memory.give(frame);
+      throw error;
+    }
+    this.#note(pgno, NOTE_SOUND);
+    return this.#enter(frame);
   }
 
   frameToBuild(pgno: number): Frame {
@@ -205,15 +203,14 @@ class Pool implements BufferPool {
     }
     const frame = this.#find(pgno);
     if (frame !== undefined) return frame.page;
-    const bytes = this.#memory?.take() ?? new Uint8Array(this.pageSize);
-    return this.#enter(new Page(bytes, pgno)).page;
+    return this.#enter(this.#memory.take(pgno)).page;
   }
 
   isBlank(pgno: number): boolean {
     if (pgno <= this.#lastPgnoFound) return false;
-    const frame = this.#frameMemory === undefined ? undefined : this.#find(pgno);
+    const frame = this.#isShared ? this.#find(pgno) : undefined;
     if (frame !== undefined) return frame.isFresh && !frame.isChanged;
-    return this.#changed[pgno >>> TABLE_BITS]?.[pgno & (TABLE_NODE - 1)] !== 1;
+    return !this.#hasNote(pgno, NOTE_CHANGED);
   }
 
   markDirty(page: Page, lgpos: Lgpos): void {
@@ -223,69 +220,112 @@ class Pool implements BufferPool {
       frame.isDirty = true;
       this.#dirtyCount++;
     }
-    frame.isChanged = true;
-    this.#noteChanged(page.pgno);
+    if (!frame.isChanged) {
+      frame.isChanged = true;
+      this.#noteChanged(page.pgno);
+    }
     frame.generation = lgpos.generation;
     frame.isec = lgpos.isec;
     frame.ib = lgpos.ib;
   }
 
   flush(): number {
-    if (this.#dirtyCount === 0 && this.#frameMemory === undefined) return 0;
-    const dirty = this.#frames.filter(
-      (frame) => frame.isDirty && (this.#mayWrite === undefined || this.#mayWrite(frame.page)),
-    );
-    if (dirty.length === 0) return 0;
-    dirty.sort((a, b) => a.page.pgno - b.page.pgno);
-    this.#beforeWrite?.(lastChange(dirty));
-    this.#kernel ??= createChecksumKernel(WRITE_BYTES);
-    const perWrite = Math.floor(WRITE_BYTES / this.pageSize);
-    let start = 0;
-    for (let i = 1; i <= dirty.length; i++) {
-      const first = dirty[start]?.page.pgno ?? 0;
-      const isNext = dirty[i]?.page.pgno === first + (i - start) && i - start < perWrite;
-      if (isNext) continue;
-      this.#write(dirty.slice(start, i), this.#kernel);
-      start = i;
+    if (this.#dirtyCount === 0 && !this.#isShared) return 0;
+    this.#makeLists();
+    let count = 0;
+    for (const frame of this.#frames) {
+      if (frame.isDirty && this.#isWritable(frame)) this.#due[count++] = frame.page.pgno;
     }
-    this.pagesWritten += dirty.length;
-    return dirty.length;
+    this.#writeDue(count);
+    return count;
   }
 
-  /** Writes frames of consecutive pages. */
-  #write(frames: readonly Frame[], kernel: ChecksumKernel): void {
-    const pgno = frames[0]?.page.pgno ?? 0;
-    const { pageSize } = this;
-    let at = 0;
-    for (const { page } of frames) {
-      page.flags = nextFlushType(page.flags);
-      kernel.bytes.set(page.bytes, at);
-      at += pageSize;
+  #isWritable({ page }: Frame): boolean {
+    return this.#mayWrite === undefined || this.#mayWrite(page);
+  }
+
+  #makeLists(): void {
+    if (this.#due.length >= this.#frames.length) return;
+    this.#due = new Uint32Array(2 * this.#frames.length);
+    this.#clean = new Uint32Array(2 * this.#frames.length);
+  }
+
+  /** Writes the first `count` pages that are due: in their order, neighbours together. */
+  #writeDue(count: number): void {
+    if (count === 0) return;
+    const due = this.#due.subarray(0, count).sort();
+    const last = this.#lastChange;
+    last.generation = last.isec = last.ib = 0;
+    for (let i = 0; i < count; i++) {
+      const frame = this.#frame(due[i] ?? 0);
+      if ((frame.generation - last.generation || frame.isec - last.isec || frame.ib - last.ib) > 0) {
+        last.generation = frame.generation;
+        last.isec = frame.isec;
+        last.ib = frame.ib;
+      }
     }
-    kernel.sealPages(0, frames.length, pageSize, pgno);
-    this.#file.writeAt(kernel.bytes.subarray(0, at), pageOffset(pgno, pageSize));
-    for (const frame of frames) {
-      frame.isDirty = false;
+    this.#beforeWrite?.({ ...last });
+    const perWrite = Math.floor(WRITE_BYTES / this.pageSize);
+    let start = 0;
+    for (let i = 1; i <= count; i++) {
+      if (i < count && due[i] === (due[start] ?? 0) + i - start && i - start < perWrite) continue;
+      this.#write(due[start] ?? 0, i - start);
+      start = i;
+    }
+    this.pagesWritten += count;
+  }
+
+  #frame(pgno: number): Frame {
+    const frame = this.#find(pgno);
+    if (frame === undefined) throw new Error(`page ${pgno} is not in the pool`);
+    return frame;
+  }
+
+  /** Writes pages that follow each other. */
+  #write(pgno: number, count: number): void {
+    const { pageSize } = this;
+    kernel ??= createChecksumKernel(WRITE_BYTES);
+    for (let i = 0; i < count; i++) {
+      const { page } = this.#frame(pgno + i);
+      page.flags = nextFlushType(page.flags);
+      kernel.bytes.set(page.bytes, i * pageSize);
+    }
+    kernel.sealPages(0, count, pageSize, pgno);
+    this.#file.writeAt(kernel.bytes.subarray(0, count * pageSize), pageOffset(pgno, pageSize));
+    for (let i = 0; i < count; i++) {
+      this.#frame(pgno + i).isDirty = false;
       this.#dirtyCount--;
+      this.#note(pgno + i, NOTE_SOUND);
     }
   }
 
   trim(): void {
     if (this.#frames.length <= this.#capacity) return;
     const wanted = this.#capacity - Math.floor(this.#capacity / TRIM_SHARE);
-    if (this.dirtyPages > wanted / 2) this.flush();
+    this.#makeLists();
+    let due = 0;
+    let clean = 0;
     // Two rounds of the clock: the first clears the marks of use, the second finds pages to give up.
-    for (let steps = 2 * this.#frames.length; steps > 0 && this.#frames.length > wanted; steps--) {
+    for (
+      let steps = 2 * this.#frames.length;
+      steps > 0 && this.#frames.length - due - clean > wanted;
+      steps--
+    ) {
       if (this.#hand >= this.#frames.length) this.#hand = 0;
-      const frame = this.#frames[this.#hand];
+      const frame = this.#frames[this.#hand++];
       if (frame === undefined) break;
-      if (frame.isDirty || frame.isUsed) {
+      if (frame.isUsed) {
         frame.isUsed = false;
-        this.#hand++;
-      } else {
-        this.#remove(this.#hand, frame);
+        continue;
       }
+      // The second round must not choose it again.
+      frame.isUsed = true;
+      if (!frame.isDirty) this.#clean[clean++] = frame.page.pgno;
+      else if (this.#isWritable(frame)) this.#due[due++] = frame.page.pgno;
     }
+    this.#writeDue(due);
+    for (let i = 0; i < due; i++) this.#remove(this.#frame(this.#due[i] ?? 0));
+    for (let i = 0; i < clean; i++) this.#remove(this.#frame(this.#clean[i] ?? 0));
   }
 
   extend(pgnoLast: number): void {
@@ -323,36 +363,31 @@ class Pool implements BufferPool {
     return this.#table[pgno >>> TABLE_BITS]?.[pgno & (TABLE_NODE - 1)];
   }
 
-  #enter(page: Page): Frame {
-    const frame: Frame = this.#frameMemory?.frame(page) ?? {
-      page,
-      slot: -1,
-      isDirty: false,
-      isChanged: false,
-      isFresh: false,
-      isUsed: true,
-      generation: 0,
-      isec: 0,
-      ib: 0,
-    };
-    let node = this.#table[page.pgno >>> TABLE_BITS];
+  #enter(frame: Frame): Frame {
+    const { pgno } = frame.page;
+    let node = this.#table[pgno >>> TABLE_BITS];
     if (node === undefined) {
       node = new Array<Frame | undefined>(TABLE_NODE).fill(undefined);
-      this.#table[page.pgno >>> TABLE_BITS] = node;
+      this.#table[pgno >>> TABLE_BITS] = node;
     }
-    node[page.pgno & (TABLE_NODE - 1)] = frame;
+    node[pgno & (TABLE_NODE - 1)] = frame;
+    frame.index = this.#frames.length;
     this.#frames.push(frame);
     return frame;
   }
 
-  /** Gives up the frame at `index`; the last frame takes its place. */
-  #remove(index: number, frame: Frame): void {
-    if (frame.isChanged) this.#noteChanged(frame.page.pgno);
-    const node = this.#table[frame.page.pgno >>> TABLE_BITS];
-    if (node !== undefined) node[frame.page.pgno & (TABLE_NODE - 1)] = undefined;
+  /** Gives up a frame; the last one takes its place. */
+  #remove(frame: Frame): void {
+    const { pgno } = frame.page;
+    if (frame.isChanged) this.#noteChanged(pgno);
+    const node = this.#table[pgno >>> TABLE_BITS];
+    if (node !== undefined) node[pgno & (TABLE_NODE - 1)] = undefined;
     const last = this.#frames.pop();
-    if (last !== undefined && last !== frame) this.#frames[index] = last;
-    this.#memory?.give(frame.page.bytes);
+    if (last !== undefined && last !== frame) {
+      this.#frames[frame.index] = last;
+      last.index = frame.index;
+    }
+    this.#memory.give(frame);
   }
 
   #forget(first: number, last: number): void {
@@ -360,20 +395,28 @@ class Pool implements BufferPool {
       const frame = this.#frames[i];
       if (frame === undefined || frame.page.pgno < first || frame.page.pgno > last) continue;
       if (frame.isDirty) this.#dirtyCount--;
-      this.#remove(i, frame);
+      this.#remove(frame);
     }
   }
 
   #noteChanged(pgno: number): void {
-    let node = this.#changed[pgno >>> TABLE_BITS];
+    if (this.#hasNote(pgno, NOTE_CHANGED)) return;
+    this.#note(pgno, NOTE_CHANGED);
+    this.#changedCount++;
+  }
+
+  #hasNote(pgno: number, note: number): boolean {
+    return ((this.#notes[pgno >>> TABLE_BITS]?.[pgno & (TABLE_NODE - 1)] ?? 0) & note) !== 0;
+  }
+
+  #note(pgno: number, note: number): void {
+    let node = this.#notes[pgno >>> TABLE_BITS];
     if (node === undefined) {
       node = new Uint8Array(TABLE_NODE);
-      this.#changed[pgno >>> TABLE_BITS] = node;
+      this.#notes[pgno >>> TABLE_BITS] = node;
     }
     const index = pgno & (TABLE_NODE - 1);
-    if (node[index] !== 0) return;
-    node[index] = 1;
-    this.#changedCount++;
+    node[index] = (node[index] ?? 0) | note;
   }
 
   #beyondEof(pgno: number): EseError {
@@ -382,15 +425,6 @@ class Pool implements BufferPool {
       pgno,
     });
   }
-}
-
-function lastChange(frames: readonly Frame[]): Lgpos {
-  let last: Lgpos = { generation: 0, isec: 0, ib: 0 };
-  for (const { generation, isec, ib } of frames) {
-    const lgpos = { generation, isec, ib };
-    if (compareLgpos(lgpos, last) > 0) last = lgpos;
-  }
-  return last;
 }
 
 /** Page flags with the next flush type: 0, 1, 2, 3, 1, 2, 3, … (chapter 1.6). */

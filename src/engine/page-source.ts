@@ -1,6 +1,7 @@
+import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
 import { EseError } from '../format/ese-error.js';
 import { checkPageStructure, Page, pageOffset } from '../format/page.js';
-import { correctPage, newPageScan, verifyPages } from '../format/page-checksum.js';
+import { correctPage, newPageScan } from '../format/page-checksum.js';
 import type { FileHandle } from '../io/file-system.js';
 
 /**
@@ -23,46 +24,43 @@ export interface PageSource {
 
 /** Pages kept after use, in bytes of page data. */
 const CACHE_BYTES = 16 * 1024 * 1024;
-/** Memory of pages that is got at once. */
-const SLAB_BYTES = 256 * 1024;
+const PAGE_SIZE_MAX = 32768;
 
 /**
- * Reads one page of a file of `lastPgno` pages. Throws as {@link PageSource.readPage}.
+ * Reads a page of a file of `lastPgno` pages: the bytes of `page`, whose number says which. Throws as
+ * {@link PageSource.readPage}; the bytes mean nothing then.
  *
  * @param lastChild highest page number that an internal page may point to; during recovery the file may still be
  *   shorter than that. Default: `lastPgno`
+ * @param isKnown the page was sound when it was last read or written, and nobody else writes the file: where its
+ *   checksum is right, the rest needs no look
  */
-export type PageLoader = (pgno: number, lastPgno: number, lastChild?: number) => Page;
+export type PageLoader = (page: Page, lastPgno: number, lastChild?: number, isKnown?: boolean) => void;
 
-/** Where the bytes of pages lie. */
-export interface PageMemory {
-  /** Memory of one page, with any content. */
-  take(): Uint8Array;
-  /** Nobody uses the memory of a page any more. */
-  give(bytes: Uint8Array): void;
-}
+/** Pages are verified here, and copied to where they are wanted: the kernel has a memory of its own. */
+let kernel: ChecksumKernel | undefined;
 
-/**
- * Makes a loader of pages; corrected pages are noted in `correctedPages`.
- *
- * @param memory default: memory of its own for each page
- */
+/** Makes a loader of pages; corrected pages are noted in `correctedPages`. */
 export function createPageLoader(
   file: FileHandle,
   pageSize: number,
   correctedPages: Set<number>,
-  memory: PageMemory = ownMemory(pageSize),
 ): PageLoader {
-  const suspects = new Uint32Array(1);
+  kernel ??= createChecksumKernel(PAGE_SIZE_MAX);
+  const { verifyPages } = kernel;
+  const read = kernel.bytes.subarray(0, pageSize);
   const scan = newPageScan();
-  const load = (bytes: Uint8Array, pgno: number, lastChild: number): Page => {
-    const place = { file: file.path, pgno };
-    if (file.readAt(bytes, pageOffset(pgno, pageSize)) !== pageSize) {
-      throw new EseError('JET_errFileIOBeyondEOF', 'the page is cut off', place);
+  const load = (page: Page, lastChild: number, isKnown: boolean): void => {
+    const { pgno, bytes } = page;
+    if (file.readAt(read, pageOffset(pgno, pageSize)) !== pageSize) {
+      throw new EseError('JET_errFileIOBeyondEOF', 'the page is cut off', { file: file.path, pgno });
     }
     scan.uninitialized = 0;
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, pageSize >>> 2);
-    if (verifyPages(words, 0, 1, pageSize, pgno, suspects, scan) !== 0) {
+    const isSuspect = verifyPages(0, 1, pageSize, pgno, scan) !== 0;
+    bytes.set(read);
+    if (isKnown && !isSuspect && scan.uninitialized === 0) return;
+    const place = { file: file.path, pgno };
+    if (isSuspect) {
       if (correctPage(bytes, pgno).verdict !== 'correctable') {
         throw new EseError('JET_errReadVerifyFailure', 'the page checksum is wrong', place);
       }
@@ -71,55 +69,22 @@ export function createPageLoader(
     if (scan.uninitialized !== 0) {
       throw new EseError('JET_errPageNotInitialized', 'the page is blank', place);
     }
-    const page = new Page(bytes, pgno);
     const fault = checkPageStructure(page, lastChild);
     if (fault !== undefined) throw new EseError(fault.error, fault.what, place);
     const stored = page.storedPgno;
     if (stored !== undefined && stored !== pgno) {
       throw new EseError('JET_errReadPgnoVerifyFailure', `the page carries number ${stored}`, place);
     }
-    return page;
   };
-  return (pgno, lastPgno, lastChild = lastPgno) => {
+  return (page, lastPgno, lastChild = lastPgno, isKnown = false) => {
+    const { pgno } = page;
     if (pgno < 1 || pgno > lastPgno) {
       throw new EseError('JET_errFileIOBeyondEOF', `there are only ${Math.max(0, lastPgno)} pages`, {
         file: file.path,
         pgno,
       });
     }
-    const bytes = memory.take();
-    try {
-      return load(bytes, pgno, lastChild);
-    } catch (error) {
-      memory.give(bytes);
-      throw error;
-    }
-  };
-}
-
-function ownMemory(pageSize: number): PageMemory {
-  return { take: () => new Uint8Array(pageSize), give: () => {} };
-}
-
-/**
- * Memory of pages in large pieces, which are dear to get one page at a time. What is given back serves the next
- * page: only for those who know when nobody holds a page.
- */
-export function createPageMemory(pageSize: number): PageMemory {
-  const unused: Uint8Array[] = [];
-  return {
-    take() {
-      if (unused.length === 0) {
-        const slab = new ArrayBuffer(Math.max(SLAB_BYTES, pageSize));
-        for (let at = slab.byteLength - pageSize; at >= 0; at -= pageSize) {
-          unused.push(new Uint8Array(slab, at, pageSize));
-        }
-      }
-      return unused.pop() ?? new Uint8Array(pageSize);
-    },
-    give(bytes) {
-      unused.push(bytes);
-    },
+    load(page, lastChild, isKnown);
   };
 }
 
@@ -142,7 +107,8 @@ export function createFilePageSource(file: FileHandle, pageSize: number): PageSo
         cache.set(pgno, hit);
         return hit;
       }
-      const page = load(pgno, lastPgno);
+      const page = new Page(new Uint8Array(pageSize), pgno);
+      load(page, lastPgno);
       if (cache.size >= capacity) {
         const oldest = cache.keys().next();
         if (!oldest.done) cache.delete(oldest.value);

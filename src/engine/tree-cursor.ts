@@ -25,6 +25,7 @@ export class SessionTreeCursor {
   readonly #search: TreeSearch;
   readonly #node: NodeView = createNodeView();
   #page: Page | undefined;
+  #pgno = 0;
   #dbtime = 0;
   #line = -1;
   /** Bookmark of the current node. The buffers are reused while they are long enough. */
@@ -112,7 +113,8 @@ export class SessionTreeCursor {
   /** Whether the page is still the one in the pool, and unchanged. */
   #isFresh(): boolean {
     const page = this.#page;
-    if (page === undefined || page.dbtime !== this.#dbtime) return false;
+    // The pool may have made another page of it.
+    if (page === undefined || page.pgno !== this.#pgno || page.dbtime !== this.#dbtime) return false;
     return this.#options.pages.readPage(page.pgno) === page;
   }
 
@@ -160,6 +162,7 @@ export class SessionTreeCursor {
     this.#data = keepsData === true ? data.slice() : data;
     if (!this.tree.isUnique) this.#bookmarkData = keepsData === true ? this.#data : data.slice();
     this.#page = page;
+    this.#pgno = page.pgno;
     this.#dbtime = page.dbtime;
     this.#line = line;
     this.#isOn = true;

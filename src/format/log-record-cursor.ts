@@ -9,6 +9,17 @@ const FRAGMENT_BYTES = 3;
 /** Assembly starts with room for a record of this size and doubles as pieces really arrive. */
 const ASSEMBLY_BYTES = 16 * SEGMENT_BYTES;
 
+/** Where a cursor stands in its window: offsets in `bytes`, the segment, and the position behind the last record. */
+export interface WindowPlace {
+  at: number;
+  segment: number;
+  segmentStart: number;
+  segmentEnd: number;
+  windowEnd: number;
+  isec: number;
+  ib: number;
+}
+
 /**
  * Walks the records of one log file through windows of valid segments (format specification, chapter 4.4.4),
  * without allocating per record: the fields describe the record at which the cursor stands. A record that
@@ -131,6 +142,31 @@ export class LogRecordCursor {
   /** Whether a record begun before the end of the window still lacks pieces: at the end, a crash cut it. */
   get unfinished(): boolean {
     return this.#total !== 0;
+  }
+
+  /** Says where the next record is sought, for who goes on in the place of the cursor; false amid a cut record. */
+  getPlace(place: WindowPlace): boolean {
+    if (this.#total !== 0) return false;
+    place.at = this.#at;
+    place.segment = this.#segment;
+    place.segmentStart = this.#segmentStart;
+    place.segmentEnd = this.#segmentEnd;
+    place.windowEnd = this.#windowEnd;
+    place.isec = this.#stands ? this.#endIsec : this.isec;
+    place.ib = this.#stands ? this.#endIb : this.ib;
+    return true;
+  }
+
+  /** Goes on where somebody else has come to in the same window. The cursor then stands at no record. */
+  setPlace(place: WindowPlace): void {
+    this.#at = place.at;
+    this.#segment = place.segment;
+    this.#segmentStart = place.segmentStart;
+    this.#segmentEnd = place.segmentEnd;
+    this.isec = place.isec;
+    this.ib = place.ib;
+    this.nops = 0;
+    this.#stands = false;
   }
 
   #enterSegment(): boolean {

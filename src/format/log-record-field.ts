@@ -62,6 +62,12 @@ export interface LogField<V> {
   write(record: RecordBytes, value: V): void;
 }
 
+/** Offset of a field that has the same place in every record of its type. */
+export function fieldOffset({ at }: LogField<unknown>): number {
+  if (at === undefined) throw new Error('the field has no place of its own');
+  return at;
+}
+
 /** What the fields of a layout hold. */
 export type FieldsOf<L> = { readonly [K in keyof L]: L[K] extends LogField<infer V> ? V : never };
 

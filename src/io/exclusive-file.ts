@@ -1,4 +1,4 @@
-import type { FileHandle, FileSystem, LockOptions } from './file-system.js';
+import type { FileHandle, FileLock, FileSystem, LockOptions } from './file-system.js';
 
 /** A file that no other session has open for writing. */
 export interface ExclusiveFile extends FileHandle {
@@ -27,8 +27,22 @@ export function openExclusive(
     throw error;
   }
   return {
-    path,
+    ...guardedFile(file, lock),
     wasAbandoned: lock.wasAbandoned,
+    close() {
+      try {
+        file.close();
+      } finally {
+        lock.release();
+      }
+    },
+  };
+}
+
+/** A file of which every change first makes sure that the lock still is ours; `close` keeps the lock. */
+export function guardedFile(file: FileHandle, lock: FileLock): FileHandle {
+  return {
+    path: file.path,
     size: () => file.size(),
     readAt: (into, offset) => file.readAt(into, offset),
     writeAt(from, offset) {
@@ -43,12 +57,6 @@ export function openExclusive(
       lock.renew();
       file.sync();
     },
-    close() {
-      try {
-        file.close();
-      } finally {
-        lock.release();
-      }
-    },
+    close: () => file.close(),
   };
 }

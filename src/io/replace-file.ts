@@ -18,30 +18,64 @@ export function temporaryName(path: string, random: Random): string {
  * @param contents all bytes, or a function that writes them to the new file
  */
 export function replaceFile(
-  { fs, random }: Pick<Environment, 'fs' | 'random'>,
+  environment: Pick<Environment, 'fs' | 'random'>,
   path: string,
   contents: Uint8Array | ((file: FileHandle) => void),
 ): void {
-  const draftPath = temporaryName(path, random);
-  const draft = fs.open(draftPath, 'create');
+  const draft = openDraft(environment, path);
   try {
-    try {
-      if (contents instanceof Uint8Array) draft.writeAt(contents, 0);
-      else contents(draft);
-      draft.sync();
-    } finally {
-      draft.close();
-    }
-    fs.rename(draftPath, path);
+    if (contents instanceof Uint8Array) draft.file.writeAt(contents, 0);
+    else contents(draft.file);
+    draft.install();
   } catch (error) {
-    try {
-      fs.unlink(draftPath);
-    } catch {
-      // The first error says why.
-    }
+    draft.discard();
     throw error;
   }
-  fs.syncDirectory(dirname(path));
+}
+
+/** {@link replaceFile}, with contents that take long to write. */
+export async function replaceFileInTurns(
+  environment: Pick<Environment, 'fs' | 'random'>,
+  path: string,
+  contents: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  const draft = openDraft(environment, path);
+  try {
+    await contents(draft.file);
+    draft.install();
+  } catch (error) {
+    draft.discard();
+    throw error;
+  }
+}
+
+/** A file that is to take the place of another. */
+interface Draft {
+  readonly file: FileHandle;
+  install(): void;
+  discard(): void;
+}
+
+function openDraft({ fs, random }: Pick<Environment, 'fs' | 'random'>, path: string): Draft {
+  const draftPath = temporaryName(path, random);
+  const file = fs.open(draftPath, 'create');
+  return {
+    file,
+    install() {
+      file.sync();
+      file.close();
+      fs.rename(draftPath, path);
+      fs.syncDirectory(dirname(path));
+    },
+    discard() {
+      try {
+        file.close();
+        fs.unlink(draftPath);
+      } catch {
+        // The first error says why.
+      }
+    },
+  };
 }
 
 /** Removes what a crash left of {@link replaceFile} for `path`; for whoever holds the lock of `path`. */

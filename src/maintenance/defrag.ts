@@ -289,7 +289,7 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
       return { ...report, temp };
     }
     reader.close();
-    installDatabase(fs, temp, source, backup, installed, options.onMove ?? (() => {}));
+    await installDatabase(fs, temp, source, backup, installed, { onMove: options.onMove, signal });
     return { ...report, installed: true, backup: backup ?? null };
   } catch (error) {
     if (isMade && options.keepsTemp !== true) discard(fs, temp, source);

@@ -15,16 +15,16 @@ import { EseError } from '../format/ese-error.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
 import { newSignature, type Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
-import type { FileHandle, FileSystem } from '../io/file-system.js';
-import { removeTemporaries, replaceFile } from '../io/replace-file.js';
+import type { FileHandle, FileSystem, LockOptions } from '../io/file-system.js';
+import { replaceFileInTurns } from '../io/replace-file.js';
 import type { JobOptions } from '../workers/pool.js';
-import { installDatabase } from './defrag/install.js';
+import { copyBytes, discard, installDatabase } from './defrag/install.js';
 import { flushMapPath } from './flush-states.js';
 import { checkIntegrity, type IntegrityResult } from './integrity.js';
 import { type Diagnosis, diagnose } from './repair/diagnosis.js';
 import { changedBytes, changeInPlace, type PageChanges } from './repair/in-place.js';
 import { type PageScan, scanPages } from './repair/page-scan.js';
-import { checkPlaces, placesOf, type RepairPlaces, waitingPath } from './repair/places.js';
+import { checkPlaces, placesOf, type RepairPlaces, removeLeftovers, waitingPath } from './repair/places.js';
 import { rebuildDatabase } from './repair/rebuild.js';
 import type { RepairedTable, RepairOptions, RepairReport, RepairResult } from './repair/repair-report.js';
 import { repairedHeader, SIGNATURE_CHANGES } from './repair/repaired-header.js';
@@ -54,12 +54,16 @@ export async function repair(
   const path = fs.resolveLink(database);
   const { signal } = options;
   signal?.throwIfAborted();
-  const lock = fs.lock(path, { role: options.role ?? 'eseutil' });
+  const lock = fs.lock(path, lockOptions(options));
   try {
     const places = placesOf(path, options);
-    checkPlaces(fs, places);
-    // Better said now than after a check that takes long.
+    // What hinders the work is better said now than after a check that takes long.
     if (options.schemaFrom !== undefined) fs.stat(options.schemaFrom);
+    if (options.checksOnly !== true) {
+      checkPlaces(fs, places, lockOptions(options));
+      for (const leftover of removeLeftovers(fs, places, lockOptions(options)))
+        options.onLeftover?.(leftover);
+    }
     const startedAt = logtimeOf(environment.clock.now());
     const source = openRepairSource(fs, path, options.forceHeader ?? false, options.pageSize);
     options.onPhase?.('check');
@@ -72,6 +76,10 @@ export async function repair(
   } finally {
     lock.release();
   }
+}
+
+function lockOptions({ role = 'eseutil' }: RepairOptions): LockOptions {
+  return { role };
 }
 
 function jobOptions({ workers, signal, onProgress }: JobOptions): JobOptions {
@@ -132,23 +140,16 @@ class Repair {
       keepsOrphans: this.#options.keepOrphans ?? false,
     });
     if (!isAnythingToDo(diagnosis)) return this.#result();
-    if (this.#options.confirm?.(this.#check) === false) {
+    if (this.#options.checksOnly === true || this.#options.confirm?.(this.#check) === false) {
       this.#report.action = 'declined';
       return this.#result();
     }
     refuseUnknownState(this.#check);
-    this.#refuseReadOnly();
     const { fs, path, pageSize } = this.#source;
     this.#options.onPhase?.('scan');
     const scan = await scanPages(fs, path, pageSize, jobOptions(this.#options));
     this.#report.correctedPages = scan.corrected.length;
     return diagnosis.needsRebuild ? this.#rebuild(diagnosis, scan) : this.#mendInPlace(diagnosis, scan);
-  }
-
-  /** A rename needs no permission of the file that it replaces. */
-  #refuseReadOnly(): void {
-    const { source, output } = this.#places;
-    if (output === undefined) this.#environment.fs.open(source, 'write').close();
   }
 
   #result(lost = false, catalogFrom?: RepairResult['catalogFrom']): RepairResult {
@@ -163,7 +164,7 @@ class Repair {
   }
 
   /** Header and single bits. */
-  #mendInPlace(diagnosis: Diagnosis, scan: PageScan): RepairResult {
+  async #mendInPlace(diagnosis: Diagnosis, scan: PageScan): Promise<RepairResult> {
     const { fs } = this.#environment;
     const { source, output } = this.#places;
     const changes: PageChanges = {
@@ -175,13 +176,12 @@ class Repair {
     try {
       const after = changedBytes(file, this.#source, changes);
       if (output !== undefined) {
-        replaceFile(this.#environment, output, (draft) => {
+        await replaceFileInTurns(this.#environment, output, async (draft) => {
           fs.adoptAccess(draft.path, source);
-          copyBytes(after, draft);
+          await copyBytes(after, draft, this.#options.signal);
         });
       } else {
-        removeTemporaries(fs, source);
-        this.#keepUndo(file, after);
+        await this.#keepUndo(file, after);
         changeInPlace(file, this.#source, changes);
         if (diagnosis.needsNewHeader) removeFlushMap(fs, source);
       }
@@ -231,10 +231,11 @@ class Repair {
     return newSignature(this.#environment.random.uint32(), now);
   }
 
-  #keepUndo(before: FileHandle, after: ReadableBytes): void {
+  async #keepUndo(before: FileHandle, after: ReadableBytes): Promise<void> {
     const { undoFile } = this.#places;
     if (undoFile === undefined) return;
-    writeUndoFile(this.#environment, undoFile, before, after, this.#source.pageSize);
+    this.#options.onPhase?.('undo');
+    await writeUndoFile(this.#environment, undoFile, before, after, this.#source.pageSize, this.#options);
     this.#report.undoFile = undoFile;
   }
 
@@ -244,18 +245,21 @@ class Repair {
     const { source, temp, output } = this.#places;
     const now = logtimeOf(this.#environment.clock.now());
     const identity = this.#newIdentity(scan, now);
-    const rebuilt = await rebuildDatabase({
-      environment: this.#environment,
-      source: this.#source,
-      check: this.#check,
-      scan,
-      diagnosis,
-      temp,
-      identity: { ...identity, signDbHdrFlush: this.#newSignature(now) },
-      options: this.#options,
-      findings: this.#report.findings,
-    });
+    const target = output ?? source;
+    const tempLock = fs.lock(temp, lockOptions(this.#options));
     try {
+      const rebuilt = await rebuildDatabase({
+        environment: this.#environment,
+        source: this.#source,
+        check: this.#check,
+        scan,
+        diagnosis,
+        temp,
+        tempLock,
+        identity: { ...identity, signDbHdrFlush: this.#newSignature(now) },
+        options: this.#options,
+        findings: this.#report.findings,
+      });
       await this.#verify(temp);
       const header = rebuilt.installedHeader;
       const after = fs.open(temp, 'read');
@@ -264,7 +268,7 @@ class Repair {
         if (output === undefined && this.#places.undoFile !== undefined) {
           const before = fs.open(source, 'read');
           try {
-            this.#keepUndo(before, withHeader(after, header));
+            await this.#keepUndo(before, withHeader(after, header));
           } finally {
             before.close();
           }
@@ -272,8 +276,8 @@ class Repair {
       } finally {
         after.close();
       }
-      const target = output ?? source;
-      installDatabase(fs, temp, target, undefined, header, () => {}, waitingPath(target));
+      const { signal } = this.#options;
+      await installDatabase(fs, temp, target, undefined, header, { waiting: waitingPath(target), signal });
       this.#report.pages = rebuilt.pages;
       this.#report.tables = rebuilt.tables;
       this.#report.findings = rebuilt.findings;
@@ -281,8 +285,11 @@ class Repair {
       this.#finish(header.subarray(0, this.#source.pageSize));
       return this.#result(rebuilt.lost, rebuilt.catalogFrom);
     } catch (error) {
-      removeFile(fs, temp);
+      discard(fs, temp, source);
+      discard(fs, waitingPath(target), source);
       throw error;
+    } finally {
+      tempLock.release();
     }
   }
 
@@ -391,18 +398,6 @@ function sourceFindings(
   return [...own, ...listed];
 }
 
-const COPY_BYTES = 1024 * 1024;
-
-function copyBytes(from: ReadableBytes, to: FileHandle): void {
-  const buffer = new Uint8Array(COPY_BYTES);
-  for (let offset = 0; offset < from.size(); ) {
-    const read = from.readAt(buffer, offset);
-    if (read === 0) return;
-    to.writeAt(buffer.subarray(0, read), offset);
-    offset += read;
-  }
-}
-
 /** A file with other headers. */
 function withHeader(file: FileHandle, header: Uint8Array): ReadableBytes {
   return {
@@ -423,12 +418,4 @@ function removeFlushMap(fs: FileSystem, database: string): void {
   if (basename(map) === basename(database) || !fs.exists(map)) return;
   fs.unlink(map);
   fs.syncDirectory(dirname(map));
-}
-
-function removeFile(fs: FileSystem, path: string): void {
-  try {
-    if (fs.exists(path)) fs.unlink(path);
-  } catch {
-    // The first error says why.
-  }
 }

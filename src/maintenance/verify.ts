@@ -11,6 +11,7 @@ import {
 import { EseError } from '../format/ese-error.js';
 import { PAGE_SIZES, type Page } from '../format/page.js';
 import { decodeSpaceHeader, type Extent, readExtents } from '../format/space.js';
+import { elapsedMs } from '../io/elapsed.js';
 import type { FileHandle, FileSystem } from '../io/file-system.js';
 import { nodeFileSystem } from '../io/node-file-system.js';
 import {
@@ -265,8 +266,8 @@ function findLastOwnedPgno(file: FileHandle, pageSize: number): number {
 function restAfter(options: VerifyOptions, rangeBytes: number): ((rangesDone: number) => number) | undefined {
   const { throttlePages, bytesPerSecondMax } = options;
   if (bytesPerSecondMax !== undefined) {
-    const begun = performance.now();
-    return (ranges) => begun + (ranges * rangeBytes * 1000) / bytesPerSecondMax - performance.now();
+    const begun = elapsedMs();
+    return (ranges) => begun + (ranges * rangeBytes * 1000) / bytesPerSecondMax - elapsedMs();
   }
   return throttlePages === undefined ? undefined : () => THROTTLE_REST_MS;
 }

@@ -51,7 +51,7 @@ export async function recover(environment: Environment, options: RecoveryOptions
     await rehearse(recovery);
     options.onPlan?.(resultOf(options, recovery, true));
     makeInheritedDurable(fs, recovery);
-    if (recovery.start?.reason === 'rebuild') rewindCheckpoint(recovery);
+    rewindCheckpoint(recovery);
     await redoAll(recovery, false);
     if (options.stopBeforeUndo !== undefined) stopBeforeUndo(recovery);
     else finish(recovery);

@@ -118,13 +118,13 @@ export function finish(recovery: Recovery): void {
 }
 
 /**
- * Takes the checkpoint back to where redo starts, if it starts in front of it: a recovery that is killed on its way has
- * to begin there again.
+ * Takes the checkpoint back to where redo starts, if that is in front of its generation: a recovery that is killed on
+ * its way has to begin there again.
  */
 export function rewindCheckpoint(recovery: Recovery): void {
   const { start, stream } = recovery;
   const at = stream.checkpoint.checkpoint?.lgposCheckpoint;
-  if (start === undefined || at === undefined || compareLgpos(start.lgpos, at) >= 0) return;
+  if (start === undefined || at === undefined || start.lgpos.generation >= at.generation) return;
   checkpointWriter(recovery).update({ lgposCheckpoint: start.lgpos, attachments: start.attachments });
 }
 

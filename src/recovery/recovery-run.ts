@@ -12,11 +12,13 @@ import { findLogStream } from './log-stream.js';
 import type { Recovery, RecoveryOptions } from './recovery-state.js';
 import { Redo } from './redo.js';
 import type { AttachedDatabase } from './redo-database.js';
-import { THREADS_MAX } from './replay-memory.js';
+import { THREADS_MAX } from './replay-layout.js';
 import {
   chooseStart,
   endedAtCheckpoint,
+  lastGeneration,
   openStream,
+  requiredStart,
   type StartPoint,
   type StreamStep,
   startAtLowest,
@@ -45,9 +47,20 @@ export function openRecovery(environment: Environment, options: RecoveryOptions)
     (path) => signatureOf(fs, path),
   );
   options.onEvent?.({ kind: 'openCheckpoint', path: stream.checkpoint.path });
-  const start =
-    options.until === undefined ? chooseStart(fs, stream, map) : startAtLowest(fs, stream, 'lowestLog');
-  const isDone = options.until === undefined && start.reason !== 'rebuild' && endedAtCheckpoint(fs, stream);
+  const chosen =
+    options.until === undefined
+      ? chooseStart(fs, stream, map, acceptLoss)
+      : startAtLowest(fs, stream, 'lowestLog');
+  const isFromCheckpoint = chosen.reason === 'checkpoint' || chosen.reason === 'checkpointGeneration';
+  const hasEnded = isFromCheckpoint && endedAtCheckpoint(fs, stream);
+  // A stream that has ended is nobody's business, unless somebody says where its databases are.
+  const required =
+    isFromCheckpoint && (map.isExplicit || !hasEnded)
+      ? requiredStart(fs, stream, map, chosen, hasEnded)
+      : undefined;
+  const start = required ?? chosen;
+  const isDone = hasEnded && required === undefined;
+  const at = stream.checkpoint.checkpoint?.lgposCheckpoint;
   if (!isDone && stopsBefore(options, start)) {
     throw new EseError('JET_errRecoveredWithoutUndo', 'the checkpoint lies behind the generation to stop at');
   }
@@ -60,8 +73,12 @@ export function openRecovery(environment: Environment, options: RecoveryOptions)
     start: isDone ? undefined : start,
     steps: isDone ? [] : limitSteps(stepsFrom(stream, start.lgpos.generation, acceptLoss), options),
     cut: undefined,
-    lost: undefined,
-    warning: undefined,
+    ...(start.reason === 'checkpointBeyond' && at !== undefined
+      ? {
+          lost: { low: lastGeneration(stream) + 1, high: at.generation },
+          warning: 'JET_wrnCommittedLogFilesLost' as const,
+        }
+      : { lost: undefined, warning: undefined }),
     redo: undefined,
     logs: [],
     undone: 0,
@@ -123,7 +140,7 @@ export async function rehearse(recovery: Recovery): Promise<void> {
     recovery.cut = cut;
     recovery.warning = cut.warning;
     const last = recovery.steps.at(-1)?.generation ?? failed;
-    recovery.lost = { low: failed, high: Math.max(failed, last) };
+    recovery.lost = { low: failed, high: Math.max(failed, last, recovery.lost?.high ?? 0) };
     recovery.steps = kept;
     recovery.logs.length = 0;
     await redoAll(recovery, true);

@@ -1,4 +1,5 @@
-import { type BufferPool, createBufferPool, type FrameMemory } from '../engine/buffer-pool.js';
+import { type BufferPool, createBufferPool } from '../engine/buffer-pool.js';
+import type { FrameMemory } from '../engine/frame.js';
 import type { HeaderFile } from '../engine/header-file.js';
 import { readTreeSpace } from '../engine/space-reader.js';
 import { OBJID_DATABASE, PGNO_DATABASE } from '../format/catalog-row.js';

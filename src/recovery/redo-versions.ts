@@ -1,6 +1,7 @@
 import { EseError } from '../format/ese-error.js';
 import { UNDO_OPERATION } from '../format/log-record-layout.js';
 import type { NodeChange, Version, VersionLog } from '../operations/redo-context.js';
+import { AT_DBID, AT_LEVEL, AT_OBJID, AT_PAGE_FLAGS, AT_PGNO_FDP } from './record-offsets.js';
 
 /**
  * Versions of recovery: how to undo what the transactions in progress had done (format specification, chapters
@@ -46,13 +47,6 @@ const BEFORE_BYTES = 9;
 /** While the old state is not here yet: its slot, not 0. */
 const PENDING = 10;
 const WORDS = 11;
-
-/** Offsets in log records of node changes (chapter 4.5.2). */
-const RECORD_DBID = 3;
-const RECORD_LEVEL = 28;
-const RECORD_PAGE_FLAGS = 31;
-const RECORD_PGNO_FDP = 36;
-const RECORD_OBJID = 40;
 
 /** Most versions of one session: one that never ends must not take all memory. */
 const ENTRIES_MAX = 50_000_000;
@@ -459,11 +453,11 @@ function setLoggedChange(
 ): void {
   session.setWord(i, RCEID, rceid);
   session.setWord(i, OPERATION, operation);
-  session.setWord(i, PGNO_FDP, view.getInt32(at + RECORD_PGNO_FDP, true));
-  session.setWord(i, OBJID, view.getInt32(at + RECORD_OBJID, true));
-  const flags = view.getUint8(at + RECORD_PAGE_FLAGS);
-  const level = view.getUint8(at + RECORD_LEVEL);
-  session.setWord(i, ORIGIN, view.getUint8(at + RECORD_DBID) | (flags << 8) | (level << 16));
+  session.setWord(i, PGNO_FDP, view.getInt32(at + AT_PGNO_FDP, true));
+  session.setWord(i, OBJID, view.getInt32(at + AT_OBJID, true));
+  const flags = view.getUint8(at + AT_PAGE_FLAGS);
+  const level = view.getUint8(at + AT_LEVEL);
+  session.setWord(i, ORIGIN, view.getUint8(at + AT_DBID) | (flags << 8) | (level << 16));
   session.setWord(i, IS_LOGGED, isLogged ? 1 : 0);
 }
 

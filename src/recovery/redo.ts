@@ -21,9 +21,19 @@ import {
   openLog,
 } from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
+import {
+  AT_CREATION_OBJID,
+  AT_DBID,
+  AT_DBTIME,
+  AT_LEVELS,
+  AT_NEW_PAGE_DBTIME,
+  AT_NEW_PAGE_OBJID,
+  AT_OBJID,
+  AT_PROCID,
+} from './record-offsets.js';
 import type { AttachedDatabase } from './redo-database.js';
 import { RedoDatabases } from './redo-databases.js';
-import { boundLevel, createRecordKeeper, newRedoSession, type RedoSession } from './redo-session.js';
+import { boundLevel, createRecordKeeper, RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
 import { Replay } from './replay.js';
 import { createFrameMemory, createReplayMemory } from './replay-memory.js';
@@ -53,17 +63,6 @@ export type RedoLimit = { readonly lgpos: Lgpos } | { readonly timeMs: number };
 /** Records between two looks at the signal and at the cache. */
 const RECORDS_PER_TURN = 4096;
 
-/** Offsets of the fields that the common gate reads without decoding the record. */
-const OFFSET_PROCID = 1;
-const OFFSET_DBID = 3;
-/** Of Begin: the level to begin from and the number of levels, half a byte each; of Commit: the level. */
-const OFFSET_LEVELS = 3;
-const OFFSET_DBTIME = 8;
-const OFFSET_NODE_OBJID = 40;
-const OFFSET_CREATION_OBJID = 32;
-const OFFSET_NEW_PAGE_OBJID = 8;
-const OFFSET_NEW_PAGE_DBTIME = 12;
-
 const NODE_TYPES: readonly number[] = [
   LRTYP.Insert,
   LRTYP.FlagInsert,
@@ -88,9 +87,9 @@ const CREATION_TYPES: readonly number[] = [
 
 /** Where records have the object id that they name; 0 = they name none. */
 const OBJID_AT = new Uint8Array(256);
-for (const lrtyp of NODE_TYPES) OBJID_AT[lrtyp] = OFFSET_NODE_OBJID;
-for (const lrtyp of CREATION_TYPES) OBJID_AT[lrtyp] = OFFSET_CREATION_OBJID;
-OBJID_AT[LRTYP.NewPage] = OFFSET_NEW_PAGE_OBJID;
+for (const lrtyp of NODE_TYPES) OBJID_AT[lrtyp] = AT_OBJID;
+for (const lrtyp of CREATION_TYPES) OBJID_AT[lrtyp] = AT_CREATION_OBJID;
+OBJID_AT[LRTYP.NewPage] = AT_NEW_PAGE_OBJID;
 
 /** 1 for each of some types of records. */
 function typeTable(types: readonly number[]): Uint8Array {
@@ -265,13 +264,14 @@ export class Redo {
 
   #checkHeader(header: LogHeader, entry: LogFileEntry): void {
     const before = this.lastHeader;
+    // A log of another stream has another number and another time, too: say what is really wrong with it.
+    if (!signaturesEqual(header.signLog, this.#options.signLog)) {
+      throw new EseError('JET_errBadLogSignature', 'the log belongs to another stream', { file: entry.path });
+    }
     const problem =
       nameProblem(header, entry) ??
       (before === undefined ? undefined : sequenceProblem(header, before, this.lastScan, entry));
     if (problem !== undefined) throw problem.error;
-    if (!signaturesEqual(header.signLog, this.#options.signLog)) {
-      throw new EseError('JET_errBadLogSignature', 'the log belongs to another stream', { file: entry.path });
-    }
     if (before !== undefined && logPageSize(before) !== logPageSize(header)) {
       throw new EseError('JET_errPageSizeMismatch', 'the log is for databases of another page size', {
         file: entry.path,
@@ -301,7 +301,13 @@ export class Redo {
     const { lgpos } = this;
     const start = this.#start;
     const mayPrecedeStart = log.header.generation === start.generation;
+    // Only one that begins at some record behind the first one of a log has some in front of it.
+    const mayWalk = until === undefined && (!mayPrecedeStart || (start.isec <= 1 && start.ib === 0));
     for (let turn = RECORDS_PER_TURN; turn > 0; turn--) {
+      if (mayWalk) {
+        turn -= this.#walk(log.cursor, turn);
+        if (turn === 0) break;
+      }
       if (!log.next()) return 'end';
       const { cursor } = log;
       lgpos.isec = cursor.isec;
@@ -317,6 +323,19 @@ export class Redo {
       if (!rehearsal || REHEARSED_TYPES[lrtyp] === 1) this.#dispatch(cursor);
     }
     return 'turn';
+  }
+
+  /** Goes through records that need no attention; returns how many. */
+  #walk(cursor: LogRecordCursor, limit: number): number {
+    if (this.#replay === undefined) return 0;
+    const { records, committed, lastType, lastIsec, lastIb } = this.#replay.walk(cursor, limit);
+    if (records === 0) return 0;
+    this.records += records;
+    this.committed += committed;
+    this.lgpos.isec = lastIsec;
+    this.lgpos.ib = lastIb;
+    this.#noteLast(lastType);
+    return records;
   }
 
   #isBehind(stopAt: Lgpos | undefined): boolean {
@@ -352,7 +371,7 @@ export class Redo {
   #session(procid: number): RedoSession {
     let session = this.sessions.get(procid);
     if (session === undefined) {
-      session = newRedoSession(procid);
+      session = this.#replay?.session(procid) ?? new RedoSession(procid);
       this.sessions.set(procid, session);
     }
     return session;
@@ -428,13 +447,13 @@ export class Redo {
 
   #redoPageRecord(cursor: LogRecordCursor): void {
     const { lrtyp, view, offset } = cursor;
-    const procid = view.getUint16(offset + OFFSET_PROCID, true);
-    const database = this.databases.at(view.getUint8(offset + OFFSET_DBID));
+    const procid = view.getUint16(offset + AT_PROCID, true);
+    const database = this.databases.at(view.getUint8(offset + AT_DBID));
     if (database?.kind === 'attached') noteCounters(cursor, database);
     const session = this.sessions.get(procid);
     if (session === undefined || !session.isAfterFirstBegin) return;
-    if (session.macros.size > 0 && lrtyp !== LRTYP.UndoInfo && lrtyp !== LRTYP.NewPage) {
-      const macro = session.macros.get(readDbtime(view, offset + OFFSET_DBTIME));
+    if (session.hasMacros && lrtyp !== LRTYP.UndoInfo && lrtyp !== LRTYP.NewPage) {
+      const macro = session.macro(readDbtime(view, offset + AT_DBTIME));
       if (macro !== undefined) {
         macro.push(this.#keep(cursor.record()));
         return;
@@ -477,16 +496,17 @@ export class Redo {
   // The two that most transactions have most of are read without a view.
 
   #redoBegin({ view, offset }: LogRecordCursor): void {
-    const session = this.#session(view.getUint16(offset + OFFSET_PROCID, true));
-    const levels = view.getUint8(offset + OFFSET_LEVELS);
+    const session = this.#session(view.getUint16(offset + AT_PROCID, true));
+    const levels = view.getUint8(offset + AT_LEVELS);
     if (session.isAfterFirstBegin) session.level = boundLevel((levels & 0x0f) + (levels >> 4));
   }
 
   #redoCommit({ view, offset }: LogRecordCursor): void {
-    const procid = view.getUint16(offset + OFFSET_PROCID, true);
+    const procid = view.getUint16(offset + AT_PROCID, true);
     const session = this.#session(procid);
     if (!session.isAfterFirstBegin) return;
-    session.level = boundLevel(view.getUint8(offset + OFFSET_LEVELS));
+    session.level = boundLevel(view.getUint8(offset + AT_LEVELS));
+    this.#replay?.flushNotes();
     this.versions.lowerLevel(procid, session.level);
   }
 
@@ -495,11 +515,9 @@ export class Redo {
       case 'Begin0':
       case 'BeginDT': {
         const session = this.#session(record.procid);
+        this.#replay?.flushNotes();
         this.versions.finish(record.procid);
-        session.level = boundLevel(record.levelBeginFrom + record.clevels);
-        session.trxBegin0 = record.trxBegin0;
-        session.lgposStart = { ...this.lgpos };
-        session.isAfterFirstBegin = true;
+        session.begin(boundLevel(record.levelBeginFrom + record.clevels), record.trxBegin0, this.lgpos);
         return;
       }
       case 'Refresh': {
@@ -511,6 +529,7 @@ export class Redo {
       case 'Commit0': {
         const session = this.#session(record.procid);
         if (!session.isAfterFirstBegin) return;
+        this.#replay?.flushNotes();
         session.level = 0;
         this.versions.finish(record.procid);
         this.committed++;
@@ -519,6 +538,7 @@ export class Redo {
       case 'Rollback': {
         const session = this.#session(record.procid);
         if (!session.isAfterFirstBegin) return;
+        this.#replay?.flushNotes();
         session.level = boundLevel(session.level - record.levelRollback);
         this.versions.dropAbove(record.procid, session.level);
         if (session.level === 0) this.versions.finish(record.procid);
@@ -526,22 +546,19 @@ export class Redo {
       }
       case 'MacroBegin': {
         const session = this.#session(record.procid);
-        if (session.isAfterFirstBegin) session.macros.set(record.dbtime, []);
+        if (session.isAfterFirstBegin) session.openMacro(record.dbtime);
         return;
       }
       case 'MacroCommit': {
-        const session = this.#session(record.procid);
-        const macro = session.macros.get(record.dbtime);
-        if (macro === undefined) return;
-        session.macros.delete(record.dbtime);
-        this.#redoMacro(macro);
+        const macro = this.#session(record.procid).closeMacro(record.dbtime);
+        if (macro !== undefined) this.#redoMacro(macro);
         return;
       }
       case 'MacroAbort':
-        this.#session(record.procid).macros.delete(record.dbtime);
+        this.#session(record.procid).closeMacro(record.dbtime);
         return;
       case 'RootPageMove':
-        this.#session(record.procid).macros.get(record.dbtime)?.push(this.#keep(record));
+        this.#session(record.procid).macro(record.dbtime)?.push(this.#keep(record));
         return;
       default:
         return;
@@ -650,7 +667,10 @@ export class Redo {
   }
 
   #endSessions(): void {
-    for (const procid of this.sessions.keys()) this.versions.finish(procid);
+    for (const session of this.sessions.values()) {
+      this.versions.finish(session.procid);
+      session.forget();
+    }
     this.sessions.clear();
   }
 
@@ -687,7 +707,7 @@ function nextTurn(): Promise<void> {
 /** Stamps and object ids count whether or not the record is carried out (chapter 5.1.2). */
 function noteCounters({ lrtyp, view, offset }: LogRecordCursor, database: AttachedDatabase): void {
   const isNewPage = lrtyp === LRTYP.NewPage;
-  const dbtime = readDbtime(view, offset + (isNewPage ? OFFSET_NEW_PAGE_DBTIME : OFFSET_DBTIME));
+  const dbtime = readDbtime(view, offset + (isNewPage ? AT_NEW_PAGE_DBTIME : AT_DBTIME));
   if (dbtime > database.dbtimeCurrent) database.dbtimeCurrent = dbtime;
   const objidAt = OBJID_AT[lrtyp] ?? 0;
   if (objidAt === 0) return;

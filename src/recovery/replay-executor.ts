@@ -14,12 +14,11 @@ import {
   ITEM_IN_RANGE,
   KIND,
   QUEUE_ITEMS,
-  type ReplayKernel,
-  type ReplayMemory,
   STATE,
   VERSION,
   VERSION_STATE,
-} from './replay-memory.js';
+} from './replay-layout.js';
+import type { ReplayKernel, ReplayMemory } from './replay-memory.js';
 
 /**
  * One thread of a replay: carries out the items of its queue in their order, by the kernel where it can, else by the
@@ -177,10 +176,8 @@ export class ReplayExecutor {
   readonly thread: number;
   /** The error with which the last item failed. */
   failure: unknown;
-  /** Next item of the queue. */
-  next = 0;
+  readonly kernel: ReplayKernel;
 
-  readonly #kernel: ReplayKernel;
   readonly #queue: number;
   readonly #control: number;
   readonly #pages: ItemPages;
@@ -192,7 +189,7 @@ export class ReplayExecutor {
   constructor(memory: ReplayMemory, thread: number, redoMapOf?: (dbid: number) => RedoMap) {
     this.memory = memory;
     this.thread = thread;
-    this.#kernel = memory.kernel(thread);
+    this.kernel = memory.kernel(thread);
     this.#queue = memory.layout.queues + thread * QUEUE_ITEMS * ITEM_BYTES;
     this.#control = thread * CONTROL_WORDS;
     this.#pages = new ItemPages(memory);
@@ -209,6 +206,11 @@ export class ReplayExecutor {
     };
   }
 
+  /** Next item of the queue: as many are done. */
+  get next(): number {
+    return this.memory.words[this.#control + CONTROL.done] ?? 0;
+  }
+
   /** Index in the words of the memory of item `i` of this queue. */
   itemAt(i: number): number {
     return (this.#queue + (i & (QUEUE_ITEMS - 1)) * ITEM_BYTES) >>> 2;
@@ -221,10 +223,10 @@ export class ReplayExecutor {
   run(to: number, mayWait: boolean): boolean {
     const { words } = this.memory;
     const generation = words[CONTROL.generation] ?? 0;
-    while (this.next !== to) {
-      this.next = this.#kernel.run(this.#queue, this.next, to, generation) | 0;
-      if (this.next === to) break;
-      const at = this.itemAt(this.next);
+    for (let next = this.next; next !== to; ) {
+      next = this.kernel.run(this.#queue, next, to, generation) | 0;
+      if (next === to) break;
+      const at = this.itemAt(next);
       if (words[at + ITEM.kind] === KIND.wait) {
         const done = (words[at + ITEM.address] ?? 0) >>> 2;
         const item = words[at + ITEM.slot] ?? 0;
@@ -239,8 +241,8 @@ export class ReplayExecutor {
           return false;
         }
       }
-      this.next = (this.next + 1) | 0;
-      Atomics.store(words, this.#control + CONTROL.done, this.next);
+      next = (next + 1) | 0;
+      Atomics.store(words, this.#control + CONTROL.done, next);
       this.#wakeOthers();
     }
     this.#wakeOthers();

@@ -1,142 +1,26 @@
-import type { Frame, FrameMemory } from '../engine/buffer-pool.js';
+import type { Frame, FrameMemory } from '../engine/frame.js';
 import { EseError } from '../format/ese-error.js';
 import { Page } from '../format/page.js';
-import { LOG_WINDOW_BYTES } from './log-reader.js';
+import {
+  ARENA_BYTES,
+  CONTROL,
+  CONTROL_WORDS,
+  GROWTH_BYTES,
+  layoutOf,
+  MARK,
+  MARK_BYTES,
+  MARK_CHANGED,
+  MARK_DIRTY,
+  MEMORY_UNIT,
+  MEMORY_UNITS_MAX,
+  type ReplayLayout,
+  type ReplayMemoryParts,
+  SCRATCH_BYTES,
+  WALK,
+} from './replay-layout.js';
 import { REPLAY_WASM } from './replay-wasm.js';
 
-/**
- * The memory of a replay: log and pages side by side, shared by all threads and by the kernel (format specification,
- * chapters 5.6 and 9.5). Its parts follow each other:
- *
- * | part | size | written by |
- * |---|---|---|
- * | control | 128 bytes a thread: {@link CONTROL} | all |
- * | scratch | 64 KiB a thread | its thread |
- * | window | the log as the reader has it | the caller |
- * | stash | records that lie in no window: put together of pieces, or of macros | the caller |
- * | versions | 32 bytes a version: {@link VERSION} | the thread of the item |
- * | arenas | old states of nodes, 16 MiB a thread | its thread |
- * | queues | 32 bytes an item, {@link QUEUE_ITEMS} a thread: {@link ITEM} | the caller |
- * | marks | 16 bytes a page: {@link MARK} | whoever changes the page |
- * | pages | | whoever changes the page |
- */
-
-/** Words of a thread's control block. */
-export const CONTROL = {
-  /** Items done, of all that were ever queued; it starts over at 2^32. */
-  done: 0,
-  /** Items queued. */
-  queued: 1,
-  /** One of {@link STATE}. */
-  state: 2,
-  /** Not 0 while others sleep until `done` moves. */
-  awaited: 3,
-  /** Not 0 while the thread sleeps until `queued` moves. */
-  asleep: 4,
-  /** Generation of the log in the window. */
-  generation: 5,
-  /** Next free byte of the arena. */
-  arena: 6,
-  /** Number of the item that failed, and bytes of the error in the scratch; 0 = the caller must see for itself. */
-  failed: 7,
-  errorBytes: 8,
-} as const;
-
-export const STATE = { starting: 0, ready: 1, stopped: 2, ending: 3 } as const;
-
-/** Words of an item. */
-export const ITEM = {
-  kind: 0,
-  /** Address of the record; of a macro: of its list of pages and records; of a wait: of the `done` of another thread. */
-  address: 1,
-  /** Slot of the page; of a wait: the item that must be done. */
-  slot: 2,
-  /** Position in the log: segment in the upper half, byte in the lower. */
-  position: 3,
-  /** Address of the version that the item gives, or 0. */
-  version: 4,
-  flags: 5,
-  /** Number of the item among all of the replay. */
-  order: 6,
-  /** Bytes of the record; number of records of a macro. */
-  size: 7,
-} as const;
-
-/** What an item is. `node`: maybe for the kernel. `macro`: a split. `wait`: until an item of another queue is done. */
-export const KIND = { node: 0, macro: 2, wait: 3 } as const;
-
-/** Flags of an item; the database id is in the second byte. */
-export const ITEM_IN_RANGE = 1;
-export const ITEM_DBID_SHIFT = 8;
-
-/** Words of a version. */
-export const VERSION = { state: 0, address: 1, keyBytes: 2, dataBytes: 3, beforeBytes: 4 } as const;
-export const VERSION_STATE = { pending: 0, known: 1, deferred: 2 } as const;
-
-/** Words of a page's marks. */
-export const MARK = { flags: 0, generation: 1, position: 2 } as const;
-const MARK_DIRTY = 1;
-const MARK_CHANGED = 2;
-
-export const THREADS_MAX = 16;
-export const CONTROL_WORDS = 32;
-export const SCRATCH_BYTES = 64 * 1024;
-export const STASH_BYTES = 2 * 1024 * 1024;
-export const VERSION_BYTES = 32;
-export const VERSIONS_MAX = 16 * 1024;
-export const ARENA_BYTES = 16 * 1024 * 1024;
-export const ITEM_BYTES = 32;
-/** A power of two. */
-export const QUEUE_ITEMS = 16 * 1024;
-const MARK_BYTES = 16;
-
-const MEMORY_UNIT = 64 * 1024;
-const MEMORY_UNITS_MAX = 65536;
-const SLOTS_MAX = 1024 * 1024;
-/** Memory for pages that is got at once. */
-const GROWTH_BYTES = 4 * 1024 * 1024;
-
-/** What threads need to know of a memory; can be sent between them. */
-export interface ReplayMemoryParts {
-  readonly memory: WebAssembly.Memory;
-  readonly pageSize: number;
-  readonly threads: number;
-}
-
-/** Addresses of the parts. */
-export interface ReplayLayout {
-  readonly scratch: number;
-  readonly window: number;
-  readonly stash: number;
-  readonly versions: number;
-  readonly arenas: number;
-  readonly queues: number;
-  readonly marks: number;
-  readonly pages: number;
-  readonly slotsMax: number;
-}
-
-function layoutOf(pageSize: number, threads: number): ReplayLayout {
-  let at = THREADS_MAX * CONTROL_WORDS * 4;
-  const part = (bytes: number): number => {
-    const start = at;
-    at += bytes;
-    return start;
-  };
-  const scratch = part(threads * SCRATCH_BYTES);
-  const window = part(LOG_WINDOW_BYTES);
-  const stash = part(STASH_BYTES);
-  const versions = part(VERSIONS_MAX * VERSION_BYTES);
-  const arenas = part(threads * ARENA_BYTES);
-  const queues = part(threads * QUEUE_ITEMS * ITEM_BYTES);
-  const room = MEMORY_UNITS_MAX * MEMORY_UNIT - at - MEMORY_UNIT;
-  const slotsMax = Math.min(SLOTS_MAX, Math.floor(room / (pageSize + MARK_BYTES)));
-  const marks = part(slotsMax * MARK_BYTES);
-  const pages = Math.ceil(at / MEMORY_UNIT) * MEMORY_UNIT;
-  return { scratch, window, stash, versions, arenas, queues, marks, pages, slotsMax };
-}
-
-/** The functions of kernel/replay.ts. */
+/** The functions of kernel/replay-walk.ts. */
 export interface ReplayKernel {
   configure(
     pageSize: number,
@@ -146,9 +30,20 @@ export interface ReplayKernel {
     arena: number,
     arenaEnd: number,
     scratch: number,
+    walk: number,
+    sessions: number,
+    databases: number,
+    table: number,
+    owners: number,
+    notes: number,
+    versions: number,
+    stash: number,
+    queues: number,
   ): void;
   /** Carries out items; returns the number of the first that it left alone, or `to`. */
   run(queue: number, from: number, to: number, generation: number): number;
+  /** Goes through the log in the window, as far as it can: see {@link WALK}. */
+  walk(): void;
 }
 
 let compiled: WebAssembly.Module | undefined;
@@ -193,6 +88,15 @@ export class ReplayMemory {
       control + CONTROL.arena * 4,
       arena + ARENA_BYTES,
       layout.scratch + thread * SCRATCH_BYTES,
+      layout.walk,
+      layout.sessions,
+      layout.databases,
+      layout.table,
+      layout.owners,
+      layout.notes,
+      layout.versions,
+      layout.stash,
+      layout.queues,
     );
     return kernel;
   }
@@ -213,11 +117,6 @@ export class ReplayMemory {
     }
     page.pgno = pgno;
     return page;
-  }
-
-  /** The slot whose memory these bytes are. */
-  slotOf(bytes: Uint8Array): number {
-    return (bytes.byteOffset - this.layout.pages) / this.pageSize;
   }
 
   /** Index in `words` of a page's marks. */
@@ -257,7 +156,7 @@ export function createReplayMemory(pageSize: number, threads: number): ReplayMem
 class ReplayFrame implements Frame {
   readonly page: Page;
   readonly slot: number;
-  isUsed = true;
+  index = -1;
   isFresh = false;
   readonly #words: Int32Array;
   readonly #at: number;
@@ -270,6 +169,14 @@ class ReplayFrame implements Frame {
     words[at + MARK.flags] = 0;
     words[at + MARK.generation] = 0;
     words[at + MARK.position] = 0;
+    words[at + MARK.used] = 1;
+  }
+
+  get isUsed(): boolean {
+    return this.#words[this.#at + MARK.used] !== 0;
+  }
+  set isUsed(value: boolean) {
+    this.#words[this.#at + MARK.used] = value ? 1 : 0;
   }
 
   get isDirty(): boolean {
@@ -316,9 +223,10 @@ class ReplayFrame implements Frame {
 /** The memory of pages for the pools of all databases of a replay. */
 export function createFrameMemory(memory: ReplayMemory): FrameMemory {
   const { layout, pageSize, parts } = memory;
-  const unused: Uint8Array[] = [];
+  const unused: number[] = [];
+  const isTableStale = (layout.walk >>> 2) + WALK.isTableStale;
   let slots = 0;
-  const grow = (): void => {
+  const grow = (): number => {
     const room = parts.memory.buffer.byteLength - layout.pages;
     if (slots >= Math.min(layout.slotsMax, Math.floor(room / pageSize))) {
       if (slots >= layout.slotsMax) throw new EseError('JET_errOutOfMemory', 'all memory of pages is in use');
@@ -328,19 +236,16 @@ export function createFrameMemory(memory: ReplayMemory): FrameMemory {
         throw new EseError('JET_errOutOfMemory', 'there is no more memory for pages');
       }
     }
-    unused.push(memory.pageBytes(slots++));
+    return slots++;
   };
   return {
-    take() {
-      if (unused.length === 0) grow();
-      return unused.pop() ?? memory.pageBytes(0);
+    take(pgno) {
+      const slot = unused.pop() ?? grow();
+      return new ReplayFrame(memory.page(slot, pgno), slot, memory.words, memory.marksAt(slot));
     },
-    give(bytes) {
-      unused.push(bytes);
-    },
-    frame(page) {
-      const slot = memory.slotOf(page.bytes);
-      return new ReplayFrame(page, slot, memory.words, memory.marksAt(slot));
+    give({ slot }) {
+      memory.words[isTableStale] = 1;
+      unused.push(slot);
     },
   };
 }

@@ -4,11 +4,11 @@ import {
   CONTROL,
   CONTROL_WORDS,
   ITEM,
-  ReplayMemory,
   type ReplayMemoryParts,
   SCRATCH_BYTES,
   STATE,
-} from './replay-memory.js';
+} from './replay-layout.js';
+import { ReplayMemory } from './replay-memory.js';
 
 /** What a thread of a replay needs to know. */
 export interface ReplayTaskInput {

@@ -1,14 +1,16 @@
 import { join } from 'node:path';
 import type { AttachInfo } from '../format/attach-info.js';
 import { CHECKPOINT_FLAG, type Checkpoint } from '../format/checkpoint.js';
+import { DATABASE_STATE } from '../format/database-header.js';
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import type { LogHeader } from '../format/log-header.js';
 import { LRTYP } from '../format/log-record-type.js';
-import { signaturesEqual } from '../format/signature.js';
+import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { FileSystem } from '../io/file-system.js';
 import { BASE_NAME_LENGTH, CHECKPOINT_EXTENSIONS } from '../io/log-file-names.js';
 import { readCheckpointFile } from './checkpoint-file.js';
-import type { DatabaseMap } from './database-map.js';
+import { findDatabase } from './database-header-file.js';
+import type { DatabaseLocation, DatabaseMap } from './database-map.js';
 import { findLastRecord, openLog, readLogHeader } from './log-reader.js';
 import type { LogFileEntry, LogStreamFiles } from './log-stream.js';
 
@@ -25,7 +27,7 @@ export type StreamStep =
 /** The stream as its files present it. */
 export interface RecoveryStream {
   readonly files: LogStreamFiles;
-  /** Header of the lowest log that can be read: signature, page size. */
+  /** Header of the highest log that can be read: signature, page size. What lies below may be of an older stream. */
   readonly header: LogHeader;
   /** Generation of the current log; `undefined` when it is absent. */
   readonly currentGeneration: number | undefined;
@@ -48,11 +50,19 @@ export function openStream(fs: FileSystem, files: LogStreamFiles, systemPath: st
   const lowest = archived[0] ?? current;
   if (lowest === undefined) throw new EseError('JET_errMissingLogFile', undefined, { file: files.directory });
   const currentHeader = current === undefined ? undefined : tryHeader(fs, current);
-  const header = tryHeader(fs, lowest) ?? currentHeader ?? readLogHeader(fs, lowest.path);
+  const header = currentHeader ?? highestHeader(fs, archived) ?? readLogHeader(fs, lowest.path);
   // A current log whose header is damaged can only be the one behind the last archived log.
   const currentGeneration =
     current === undefined ? undefined : (currentHeader?.generation ?? (archived.at(-1)?.generation ?? 0) + 1);
   return { files, header, currentGeneration, checkpoint: findCheckpoint(fs, files, systemPath, header) };
+}
+
+function highestHeader(fs: FileSystem, archived: readonly LogFileEntry[]): LogHeader | undefined {
+  for (const entry of archived.toReversed()) {
+    const header = tryHeader(fs, entry);
+    if (header !== undefined) return header;
+  }
+  return undefined;
 }
 
 function tryHeader(fs: FileSystem, entry: LogFileEntry): LogHeader | undefined {
@@ -105,7 +115,15 @@ function readOwnCheckpoint(fs: FileSystem, path: string, header: LogHeader): Che
 }
 
 /** How the start was chosen. */
-export type StartReason = 'checkpoint' | 'checkpointGeneration' | 'lowestLog' | 'rebuild';
+export type StartReason =
+  | 'checkpoint'
+  | 'checkpointGeneration'
+  | 'lowestLog'
+  | 'rebuild'
+  /** A database requires logs in front of the checkpoint. */
+  | 'required'
+  /** The checkpoint lies behind the last log, and the caller accepts the loss of what lay between. */
+  | 'checkpointBeyond';
 
 export interface StartPoint {
   readonly lgpos: Lgpos;
@@ -117,22 +135,28 @@ export interface StartPoint {
  * Chooses where redo starts.
  *
  * Throws `JET_errMissingLogFile` when the log that the checkpoint names is absent, and
- * `JET_errMissingPreviousLogFile` when the stream ends before the checkpoint.
+ * `JET_errMissingPreviousLogFile` when the stream ends before the checkpoint, unless that loss is accepted.
  */
-export function chooseStart(fs: FileSystem, stream: RecoveryStream, map: DatabaseMap): StartPoint {
+export function chooseStart(
+  fs: FileSystem,
+  stream: RecoveryStream,
+  map: DatabaseMap,
+  acceptLoss: boolean,
+): StartPoint {
   const { checkpoint } = stream.checkpoint;
   if (checkpoint === undefined) return startAtLowest(fs, stream, 'lowestLog');
   if (canRebuild(fs, stream, map)) return startAtLowest(fs, stream, 'rebuild');
   const { lgposCheckpoint, flags } = checkpoint;
   const { generation } = lgposCheckpoint;
   const { files, currentGeneration } = stream;
-  const last = Math.max(files.archived.at(-1)?.generation ?? 0, currentGeneration ?? 0);
+  const last = lastGeneration(stream);
   const entry = entryOf(stream, generation);
   if (entry === undefined) {
     // A crash between the renames of a roll-over can leave the checkpoint one generation behind.
     if (currentGeneration === generation + 1)
       return startOf(fs, stream, currentGeneration, 'checkpointGeneration');
     if (generation > last) {
+      if (acceptLoss) return startAtLowest(fs, stream, 'checkpointBeyond');
       throw new EseError(
         'JET_errMissingPreviousLogFile',
         `the checkpoint lies in generation ${generation}, the last log is ${last}`,
@@ -153,6 +177,69 @@ export function chooseStart(fs: FileSystem, stream: RecoveryStream, map: Databas
     return startOf(fs, stream, generation, 'checkpointGeneration');
   const lgpos = lgposCheckpoint.isec === 0 ? { generation, isec: 1, ib: 0 } : lgposCheckpoint;
   return { lgpos, attachments: checkpoint.attachments, reason: 'checkpoint' };
+}
+
+/** The highest generation of which there is a log. */
+export function lastGeneration({ files, currentGeneration }: RecoveryStream): number {
+  return Math.max(files.archived.at(-1)?.generation ?? 0, currentGeneration ?? 0);
+}
+
+/**
+ * The start that a database asks for, where it requires logs in front of `chosen` and they are here: a copy from
+ * before, or a checkpoint that is not to be trusted. No checkpoint makes redo pass over what a header requires (format
+ * specification, chapter 7.6.2, row 59).
+ *
+ * @param isDone whether there is nothing to redo behind `chosen`: then the log that it lies in counts, too
+ */
+export function requiredStart(
+  fs: FileSystem,
+  stream: RecoveryStream,
+  map: DatabaseMap,
+  chosen: StartPoint,
+  isDone: boolean,
+): StartPoint | undefined {
+  const before = chosen.lgpos.generation + (isDone ? 1 : 0);
+  const generations = attachmentsFrom(fs, stream, chosen)
+    .flatMap(({ names, signDb }) => requiredBy(fs, stream, map.locate(names[0] ?? '', signDb), signDb))
+    .filter((generation) => generation < before && entryOf(stream, generation) !== undefined);
+  if (generations.length === 0) return undefined;
+  const first = Math.min(...generations);
+  const isWhole = stepsFrom(stream, first, true).every(
+    (step) => step.kind === 'log' || step.generation >= before,
+  );
+  return isWhole ? startOf(fs, stream, first, 'required') : undefined;
+}
+
+/** The databases that the stream knows where redo is to start, and later. */
+function attachmentsFrom(
+  fs: FileSystem,
+  { files, header }: RecoveryStream,
+  chosen: StartPoint,
+): AttachInfo[] {
+  const { archived, current } = files;
+  // The last log may be begun behind the end of the run whose databases it would list.
+  const logs = archived.filter(({ generation }) => generation >= chosen.lgpos.generation - 1);
+  if (current !== undefined) logs.push(current);
+  const lists = logs.map((entry) => {
+    const one = tryHeader(fs, entry);
+    return one !== undefined && signaturesEqual(one.signLog, header.signLog) ? one.attachments : [];
+  });
+  return [...chosen.attachments, ...lists.flat()];
+}
+
+/** The generation from which on a database requires logs, if the stream is its own and reaches far enough. */
+function requiredBy(
+  fs: FileSystem,
+  stream: RecoveryStream,
+  location: DatabaseLocation,
+  signDb: Signature,
+): number[] {
+  const found = location.kind === 'at' ? findDatabase(fs, location.path) : undefined;
+  if (found?.kind !== 'found') return [];
+  const { state, signLog, genMinRequired, genMaxRequired, ...header } = found.header;
+  const isOwn = signaturesEqual(header.signDb, signDb) && signaturesEqual(signLog, stream.header.signLog);
+  if (state !== DATABASE_STATE.dirtyShutdown || !isOwn || genMaxRequired > lastGeneration(stream)) return [];
+  return genMinRequired > 0 ? [genMinRequired] : [];
 }
 
 /** The first sector of the lowest log. */
@@ -221,7 +308,16 @@ export function stepsFrom(stream: RecoveryStream, first: number, acceptLoss: boo
   for (const entry of files.archived) {
     if (entry.generation < first) continue;
     if (entry.generation !== expected) {
-      missing(expected, `the log of generation ${expected} is absent, though later ones are there`);
+      const { current } = files;
+      if (current === undefined || currentGeneration !== expected) {
+        missing(expected, `the log of generation ${expected} is absent, though later ones are there`);
+        return steps;
+      }
+      steps.push({ kind: 'log', generation: expected, entry: current });
+      missing(
+        expected + 1,
+        `the current log is generation ${expected}, though generation ${entry.generation} is archived`,
+      );
       return steps;
     }
     steps.push({ kind: 'log', generation: entry.generation, entry });

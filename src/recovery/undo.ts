@@ -58,12 +58,13 @@ const CHANGES_PER_TRIM = 1024;
 export function undoTransactions(redo: Redo, log: RecoveryLog): UndoResult {
   const sessions = [...redo.sessions.values()].sort((a, b) => a.procid - b.procid);
   const result = { transactions: 0, operations: 0, macros: 0 };
-  for (const { procid, macros } of sessions) {
-    for (const dbtime of macros.keys()) {
+  for (const session of sessions) {
+    const { procid } = session;
+    for (const dbtime of [...session.macros]) {
       log.append('MacroAbort', { procid, dbtime });
+      session.closeMacro(dbtime);
       result.macros++;
     }
-    macros.clear();
   }
   for (const session of sessions) {
     if (session.level === 0) continue;

@@ -3,6 +3,7 @@ import { EseError } from '../format/ese-error.js';
 import { isLostWrite } from '../format/flush-map.js';
 import { pageOffset } from '../format/page.js';
 import { correctPage, newPageScan, type PageVerdict, xorChecksum } from '../format/page-checksum.js';
+import { elapsedMs } from '../io/elapsed.js';
 import type { FileSystem } from '../io/file-system.js';
 import { nodeFileSystem } from '../io/node-file-system.js';
 import type { RangeTask } from './range-job.js';
@@ -90,9 +91,9 @@ export function createChecksumTask(fs: FileSystem, input: ChecksumInput): RangeT
 
   const read = (firstPgno: number, pageCount: number): void => {
     const into = kernel.bytes.subarray(0, pageCount * pageSize);
-    const begun = performance.now();
+    const begun = elapsedMs();
     const bytes = file.readAt(into, pageOffset(firstPgno, pageSize));
-    const ms = performance.now() - begun;
+    const ms = elapsedMs() - begun;
     totals.reads += 1;
     totals.readMs += ms;
     totals.readMsMax = Math.max(totals.readMsMax, ms);

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { Piscina } from 'piscina';
 import { EseError } from '../format/ese-error.js';
+import { elapsedMs } from '../io/elapsed.js';
 import {
   createControl,
   hasJoined,
@@ -111,16 +112,16 @@ async function runOwnShare<Input, Result>(
   try {
     const task = job.createTask();
     try {
-      let yieldedAt = performance.now();
+      let yieldedAt = elapsedMs();
       for (range = takeRange(control, rangeCount); range >= 0; range = takeRange(control, rangeCount)) {
         task.runRange(range);
         rangeIsDone(control);
         const done = rangesDone(control);
         const restMs = done < rangeCount ? (job.restMs?.(done) ?? 0) : 0;
-        if (restMs <= 0 && performance.now() - yieldedAt < YIELD_MS) continue;
+        if (restMs <= 0 && elapsedMs() - yieldedAt < YIELD_MS) continue;
         onProgress?.(done, rangeCount);
         await (restMs > 0 ? setTimeout(restMs, undefined, signal && { signal }) : setImmediate());
-        yieldedAt = performance.now();
+        yieldedAt = elapsedMs();
       }
       return { kind: 'done', result: task.result() };
     } finally {

@@ -6,11 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { runFirstDrill } from '../../drill/first-drill.js';
 import { programsIn } from '../../drill/programs.js';
 import { EseError } from '../../format/ese-error.js';
+import { PROGRAM_FOLDER } from '../program-folder.js';
 import type { Verb, VerbContext } from '../verb.js';
 import { wholeNumber } from './place.js';
-
-/** The folder of the programs, one above this file. */
-const SCRIPTS = fileURLToPath(new URL('..', import.meta.url));
 
 export const drillVerb: Verb = {
   writes: () => true,
@@ -25,7 +23,7 @@ export const drillVerb: Verb = {
     try {
       const report = await runFirstDrill({
         fs: host.fs,
-        programs: programsIn(SCRIPTS, folder),
+        programs: programsIn(fileURLToPath(PROGRAM_FOLDER), folder),
         folder,
         seed,
         say,

@@ -226,17 +226,29 @@ function hintCheckpoint(context: ModeContext, { baseName, logPath, systemPath }:
   );
 }
 
-function warnOfCheckpoint(
-  { warn }: ModeContext,
-  { isCheckpointPassedOver, checkpointPath }: RecoveryResult,
-): void {
-  if (!isCheckpointPassedOver || checkpointPath === undefined) return;
-  warn({
-    code: null,
-    name: 'CheckpointIgnored',
-    message: 'the checkpoint is damaged or belongs to other logs: recovery begins with the oldest log',
-    file: checkpointPath,
-  });
+function warnOfCheckpoint({ warn }: ModeContext, result: RecoveryResult): void {
+  const { checkpointPath } = result;
+  const message = whyNotFromCheckpoint(result);
+  if (message === undefined || checkpointPath === undefined) return;
+  warn({ code: null, name: 'CheckpointIgnored', message, file: checkpointPath });
+}
+
+function whyNotFromCheckpoint({
+  isCheckpointPassedOver,
+  startReason,
+  started,
+}: RecoveryResult): string | undefined {
+  if (isCheckpointPassedOver) {
+    return 'the checkpoint is damaged or belongs to other logs: recovery begins with the oldest log';
+  }
+  switch (startReason) {
+    case 'required':
+      return `a database requires logs in front of the checkpoint: recovery begins with generation ${decimalHex(started?.generation ?? 0)}`;
+    case 'checkpointBeyond':
+      return 'the checkpoint lies behind the last log: recovery begins with the oldest log';
+    default:
+      return undefined;
+  }
 }
 
 function eventLine(event: RecoveryEvent): string {
@@ -351,8 +363,11 @@ function adviceFor(error: EseError, report: RecoveryReport | null): string[] {
       ];
     case 'JET_errSoftRecoveryOnBackupDatabase':
       return ['The database comes from a backup: use /cc with the directory of its restore.env.'];
-    case 'JET_errRequiredLogFilesMissing':
     case 'JET_errMissingPreviousLogFile':
+      return [
+        'Bring the logs up to the one that the checkpoint names. If they are lost, /a goes on without what they held.',
+      ];
+    case 'JET_errRequiredLogFilesMissing':
     case 'JET_errLogFileCorrupt':
       return [
         'Restore the database from a backup; if there is none, /p repairs it with the loss of what is damaged.',

@@ -6,7 +6,7 @@ import { EseError } from '../../format/ese-error.js';
 import { JET_ERRORS } from '../../format/jet-errors.js';
 import { parseLogFileName } from '../../io/log-file-names.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
-import type { RepairPhase, RepairResult } from '../../maintenance/repair/repair-report.js';
+import type { CatalogOrigin, RepairPhase, RepairResult } from '../../maintenance/repair/repair-report.js';
 import { signatureReport } from '../../maintenance/report-values.js';
 import { rangeText, signatureText } from '../classic-text.js';
 import type { CliHost } from '../host.js';
@@ -135,6 +135,12 @@ function askToGoOn(context: ModeContext): ModeOutcome | undefined {
   };
 }
 
+const CATALOG_LINES: Readonly<Record<CatalogOrigin, string>> = {
+  primary: 'Rebuilding MSysObjectsShadow from MSysObjects.',
+  shadow: 'Rebuilding MSysObjects from MSysObjectsShadow.',
+  union: 'Rebuilding MSysObjects.',
+};
+
 /** The bars of the phases, and the lines above them. */
 class Phases {
   readonly #context: ModeContext;
@@ -150,8 +156,18 @@ class Phases {
     if (phase === 'scan') say('Scanning the database.');
     if (phase === 'repair') say('Repairing damaged tables.');
     if (phase === 'verify') say('Checking the database.');
+    if (phase === 'undo') say('Keeping what is changed.');
     say();
     this.#bar = progress('Scanning Status (% complete)');
+  }
+
+  /** A catalog is made anew, before the tables are. */
+  catalog(from: CatalogOrigin): void {
+    const { say } = this.#context;
+    this.#bar.complete();
+    this.#bar = NO_PROGRESS;
+    say(CATALOG_LINES[from]);
+    say();
   }
 
   readonly update = (done: number, total: number): void => this.#bar.update(done, total);
@@ -172,6 +188,7 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
     return typed == null ? undefined : meantTarget(host, typed);
   };
   const output = target('out');
+  const isCheckOnly = hasSwitch(command, 'd');
   const phases = new Phases(context);
   const started = host.now();
   let check: IntegrityResult | undefined;
@@ -194,20 +211,28 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
       workers: context.workers,
       signal: context.signal,
       onPhase: (phase) => phases.begin(phase),
+      onCatalog: (from) => phases.catalog(from),
+      onLeftover: (path) =>
+        context.warn({
+          code: null,
+          name: 'LeftoverRemoved',
+          message: `${path} was removed: a repair that did not come to its end had left it`,
+        }),
+      checksOnly: isCheckOnly,
       onProgress: phases.update,
       confirm: (found) => {
         check = found;
-        const isCheckOnly = hasSwitch(command, 'd');
-        if (!hasSwitch(command, 'g') && !isCheckOnly) return true;
+        if (!hasSwitch(command, 'g')) return true;
         phases.end(found.error === undefined);
         sayVerdict(context, found);
-        if (isCheckOnly) return false;
         if (long.has('yes')) return true;
         for (const line of WARNING) context.say(line);
         return askOkCancel(context, QUESTION) === true;
       },
     });
-    phases.end(result.report.action !== 'declined');
+    const { action } = result.report;
+    phases.end(action !== 'declined' || result.check.error === undefined);
+    if (action === 'declined' && isCheckOnly) sayVerdict(context, result.check);
     return await conclude(context, result, file, host.now() - started);
   } catch (error) {
     phases.end(false);
@@ -277,14 +302,12 @@ async function conclude(
   return { result: json, warning, lost };
 }
 
-function sayOutcome({ say, complain }: ModeContext, { report, catalogFrom }: RepairResult): void {
+function sayOutcome({ say, complain }: ModeContext, { report }: RepairResult): void {
   if (report.action === 'none') {
     say('Integrity check successful.');
     say();
     return;
   }
-  if (catalogFrom === 'shadow') say('Rebuilding MSysObjects from MSysObjectsShadow.');
-  if (catalogFrom === 'union') say('Rebuilding MSysObjects.');
   for (const { name, records, longValues, indexes } of report.tables) {
     const parts = [
       [records.lost.known + records.lost.estimated, 'records lost'],
@@ -342,7 +365,12 @@ async function putBack(context: ModeContext, file: string, undo: string): Promis
   say(`        Database: ${command.positional}`);
   say(`       Undo File: ${command.long.get('undo')}`);
   say();
-  const { pagesRestored } = undoRepair(host.environment, file, undo);
+  const bar = context.progress('Restoring Status (% complete)');
+  const { pagesRestored } = await undoRepair(host.environment, file, undo, {
+    signal: context.signal,
+    onProgress: (done, total) => bar.update(done, total),
+  });
+  bar.complete();
   say(
     pagesRestored === 0
       ? 'The database is already as it was before the repair.'

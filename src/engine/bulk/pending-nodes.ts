@@ -1,5 +1,6 @@
 import type { ChecksumKernel } from '../../format/checksum-kernel.js';
 import { NODE_FLAG, type Page } from '../../format/page.js';
+import type { BulkKernel } from './bulk-kernel.js';
 
 /** Bytes that a node takes besides its key and data: its tag and the length of its key (chapter 1.5.2). */
 const NODE_OVERHEAD = 6;
@@ -9,7 +10,50 @@ const PREFIX_OVERHEAD = 2;
 const NO_PREFIX = -1;
 const NODE_FLAGS_SHIFT = 13;
 const COMPRESSED = NODE_FLAG.compressed << NODE_FLAGS_SHIFT;
-const NO_BYTES = new Uint8Array(0);
+/** The state of a level, see kernel/bulk.ts: words, and arrays of so many words. */
+const WORD = {
+  base: 0,
+  end: 1,
+  tail: 2,
+  count: 3,
+  rawBytes: 4,
+  prefixLine: 5,
+  places: 8,
+  scratch: 9,
+  room: 10,
+  nodesMax: 11,
+  byData: 12,
+  nodeMost: 13,
+  outcome: 14,
+  added: 15,
+} as const;
+const AT_SAVED = 24;
+const STATE_BYTES = 64;
+const ARRAYS = 4;
+const WORD_BYTES = 4;
+
+/** Why adding a leaf has ended: all nodes are there; the page is full; the next node is to be added by itself. */
+export const ADD_OUTCOME = { done: 0, full: 1, refused: 2 } as const;
+
+/** Bytes for the state of a level, or for the scratch memory of all, with places for so many nodes. */
+export function stateBytes(places: number): number {
+  return STATE_BYTES + ARRAYS * WORD_BYTES * places;
+}
+
+/** Memory of a level, in bytes from the start of the kernel's. */
+export interface LevelMemory {
+  /** {@link stateBytes} of it. */
+  readonly state: number;
+  /** The same, shared by all levels. */
+  readonly scratch: number;
+  /** Most nodes that are collected. */
+  readonly places: number;
+  /** For keys and data. */
+  readonly nodes: number;
+  readonly nodeBytes: number;
+  /** Bytes of it for the one node that comes after all others. */
+  readonly slack: number;
+}
 
 /**
  * Nodes of one page to come, in key order, in a piece of the kernel's memory: key and data of each lie
@@ -17,60 +61,131 @@ const NO_BYTES = new Uint8Array(0);
  * them best as prefix (format specification, chapter 2.1.9).
  */
 export class PendingNodes {
-  /** Number of nodes. */
-  count = 0;
-  /** Bytes of all nodes with their tags, stored with their whole keys. */
-  rawBytes = 0;
   readonly #kernel: ChecksumKernel;
+  readonly #bulk: BulkKernel | undefined;
   readonly #memory: Uint8Array;
+  readonly #stateOffset: number;
+  readonly #words: Int32Array;
+  readonly #view: DataView;
   readonly #start: number;
-  readonly #end: number;
-  #tail: number;
-  /** What the prefix that was chosen last saves for a node on average. */
-  #savedPerNode = 0;
-  #starts: Int32Array;
-  #keyLengths: Int32Array;
-  #dataLengths: Int32Array;
+  readonly #starts: Int32Array;
+  readonly #keyLengths: Int32Array;
+  readonly #dataLengths: Int32Array;
   /** Bytes that a key has in common with the one before it; of the first node: with the last one dropped. */
-  #common: Int32Array;
+  readonly #common: Int32Array;
   /** For {@link choosePrefix}: sums to the left, and a stack of runs. */
-  #left: Int32Array;
-  #stackValues: Int32Array;
-  #stackCounts: Int32Array;
+  readonly #left: Int32Array;
+  readonly #stackValues: Int32Array;
+  readonly #stackCounts: Int32Array;
   /** For {@link compose}. */
-  #prefixLengths: Int32Array;
+  readonly #prefixLengths: Int32Array;
 
-  /**
-   * @param byteCount memory from `offset` on
-   * @param slack bytes of it for the one node that comes after all others
-   */
-  constructor(kernel: ChecksumKernel, offset: number, byteCount: number, slack: number) {
+  /** @param bulk does the same faster */
+  constructor(kernel: ChecksumKernel, bulk: BulkKernel | undefined, memory: LevelMemory) {
+    const { buffer, byteOffset } = kernel.bytes;
+    const { state, scratch, places, nodes, nodeBytes, slack } = memory;
     this.#kernel = kernel;
+    this.#bulk = bulk;
     this.#memory = kernel.bytes;
-    this.#start = offset;
-    this.#end = offset + byteCount - slack;
-    this.#tail = offset;
-    const arrays = (): Int32Array => new Int32Array(256);
-    this.#starts = arrays();
-    this.#keyLengths = arrays();
-    this.#dataLengths = arrays();
-    this.#common = arrays();
-    this.#left = arrays();
-    this.#stackValues = arrays();
-    this.#stackCounts = arrays();
-    this.#prefixLengths = arrays();
+    this.#stateOffset = state;
+    this.#words = new Int32Array(buffer, byteOffset + state, STATE_BYTES / WORD_BYTES);
+    this.#view = new DataView(buffer, byteOffset + state, STATE_BYTES);
+    this.#start = nodes;
+    const array = (at: number, i: number): Int32Array =>
+      new Int32Array(buffer, byteOffset + at + i * WORD_BYTES * places, places);
+    const arrays = state + STATE_BYTES;
+    this.#starts = array(arrays, 0);
+    this.#keyLengths = array(arrays, 1);
+    this.#dataLengths = array(arrays, 2);
+    this.#common = array(arrays, 3);
+    this.#left = array(scratch, 0);
+    this.#stackValues = array(scratch, 1);
+    this.#stackCounts = array(scratch, 2);
+    this.#prefixLengths = array(scratch, 3);
+    const words = this.#words;
+    words[WORD.base] = byteOffset;
+    words[WORD.end] = nodes + nodeBytes - slack;
+    words[WORD.places] = places;
+    words[WORD.scratch] = byteOffset + scratch;
+    this.clear();
+  }
+
+  /** Number of nodes. */
+  get count(): number {
+    return this.#words[WORD.count] as number;
+  }
+
+  /** Bytes of all nodes with their tags, stored with their whole keys. */
+  get rawBytes(): number {
+    return this.#words[WORD.rawBytes] as number;
+  }
+
+  /** The line whose key saved most in the last {@link choosePrefix}; -1 = none is worth it. */
+  get prefixLine(): number {
+    return this.#words[WORD.prefixLine] as number;
+  }
+
+  /** Where the last node ends. */
+  get tail(): number {
+    return this.#words[WORD.tail] as number;
   }
 
   /** The memory is used up but for the slack: nodes must be written before the next is added. */
   get isFull(): boolean {
-    return this.#tail > this.#end;
+    return this.tail > (this.#words[WORD.end] as number);
+  }
+
+  /** What the prefix that was chosen last saves for a node on average. */
+  get #savedPerNode(): number {
+    return this.#view.getFloat64(AT_SAVED, true);
+  }
+  set #savedPerNode(value: number) {
+    this.#view.setFloat64(AT_SAVED, value, true);
   }
 
   clear(): void {
-    this.count = 0;
-    this.rawBytes = 0;
+    const words = this.#words;
+    words[WORD.count] = 0;
+    words[WORD.rawBytes] = 0;
+    words[WORD.tail] = this.#start;
+    words[WORD.prefixLine] = NO_PREFIX;
     this.#savedPerNode = 0;
-    this.#tail = this.#start;
+  }
+
+  /**
+   * Adds the live nodes of the sound leaf that lies at `offset` in the kernel's memory, from `line` on, and returns
+   * the line behind the last one; {@link outcome} says why it is that. Only with the bulk kernel.
+   *
+   * @param room bytes of a page that may be filled
+   * @param nodesMax most nodes of a page
+   * @param nodeMost bytes of the largest key with its data
+   * @param byData nodes of one key are ordered by their data
+   */
+  addLeaf(
+    offset: number,
+    pageSize: number,
+    line: number,
+    room: number,
+    nodesMax: number,
+    nodeMost: number,
+    byData: boolean,
+  ): number {
+    const words = this.#words;
+    words[WORD.room] = room;
+    words[WORD.nodesMax] = nodesMax;
+    words[WORD.nodeMost] = nodeMost;
+    words[WORD.byData] = byData ? 1 : 0;
+    return this.#bulk?.addLeaf(this.#stateOffset, offset, pageSize, line) ?? line;
+  }
+
+  /** Why {@link addLeaf} has ended: see {@link ADD_OUTCOME}. */
+  get outcome(): number {
+    return this.#words[WORD.outcome] as number;
+  }
+
+  /** Nodes that the last {@link addLeaf} has added. */
+  get added(): number {
+    return this.#words[WORD.added] as number;
   }
 
   /** Bytes that a prefix would save if it saved as much for each node as the last one chosen did. */
@@ -87,42 +202,21 @@ export class PendingNodes {
     return bytes;
   }
 
-  /** Where the last node ends. */
-  get tail(): number {
-    return this.#tail;
-  }
-
   /**
    * Makes room for one more node and returns where its key goes in the kernel's memory; the data follow it.
    * {@link settle} must come next. Until {@link isFull} there is room for a node of `slack` bytes.
    */
   reserve(keyLength: number, dataLength: number): number {
-    const index = this.count;
-    if (index === this.#starts.length) this.#grow();
-    const at = this.#tail;
+    const words = this.#words;
+    const index = words[WORD.count] as number;
+    const at = words[WORD.tail] as number;
     this.#starts[index] = at;
     this.#keyLengths[index] = keyLength;
     this.#dataLengths[index] = dataLength;
-    this.#tail = at + keyLength + dataLength;
-    this.rawBytes += NODE_OVERHEAD + keyLength + dataLength;
-    this.count = index + 1;
+    words[WORD.tail] = at + keyLength + dataLength;
+    words[WORD.rawBytes] = this.rawBytes + NODE_OVERHEAD + keyLength + dataLength;
+    words[WORD.count] = index + 1;
     return at;
-  }
-
-  #grow(): void {
-    const grown = (array: Int32Array): Int32Array => {
-      const larger = new Int32Array(2 * array.length);
-      larger.set(array);
-      return larger;
-    };
-    this.#starts = grown(this.#starts);
-    this.#keyLengths = grown(this.#keyLengths);
-    this.#dataLengths = grown(this.#dataLengths);
-    this.#common = grown(this.#common);
-    this.#left = grown(this.#left);
-    this.#stackValues = grown(this.#stackValues);
-    this.#stackCounts = grown(this.#stackCounts);
-    this.#prefixLengths = grown(this.#prefixLengths);
   }
 
   /**
@@ -192,9 +286,6 @@ export class PendingNodes {
     return keyLength + Math.min(this.#commonData(index) + 1, this.#dataLengths[index] as number);
   }
 
-  /** The line whose key saved most in the last {@link choosePrefix}; -1 = none is worth it. */
-  prefixLine = NO_PREFIX;
-
   /**
    * Chooses the node among the first `count` whose key serves best as their prefix, and returns the bytes that
    * it saves. With two nodes it is the second, with more an inner one, as the engine chooses.
@@ -203,13 +294,14 @@ export class PendingNodes {
    * either side gives the sums of all candidates.
    */
   choosePrefix(count: number): number {
+    if (this.#bulk !== undefined) return this.#bulk.choose(this.#stateOffset, count);
     const saved = this.#findPrefix(count);
     this.#savedPerNode = count === 0 ? 0 : saved / count;
     return saved;
   }
 
   #findPrefix(count: number): number {
-    this.prefixLine = NO_PREFIX;
+    this.#words[WORD.prefixLine] = NO_PREFIX;
     const common = this.#common;
     const left = this.#left;
     const values = this.#stackValues;
@@ -241,7 +333,7 @@ export class PendingNodes {
     if (most === 0) return 0;
     let best = PREFIX_OVERHEAD;
     if (count === 2) {
-      if ((left[1] as number) > best) this.prefixLine = 1;
+      if ((left[1] as number) > best) this.#words[WORD.prefixLine] = 1;
       return Math.max(0, (left[1] as number) - PREFIX_OVERHEAD);
     }
     depth = 0;
@@ -265,7 +357,7 @@ export class PendingNodes {
       }
       if ((left[line] as number) + sum > best) {
         best = (left[line] as number) + sum;
-        this.prefixLine = line;
+        this.#words[WORD.prefixLine] = line;
       }
     }
     return best - PREFIX_OVERHEAD;
@@ -273,15 +365,18 @@ export class PendingNodes {
 
   /**
    * Writes the first `count` nodes to a new page, which lies in the kernel's memory at `offset` and has no
-   * nodes yet. `prefixLine` gives the prefix key, -1 = `external` is the external header instead.
+   * nodes yet. `prefixLine` gives the prefix key; with -1 there is an external header of `externalBytes` instead, all
+   * zero.
    */
-  compose(
-    page: Page,
-    offset: number,
-    count: number,
-    prefixLine: number,
-    external: Uint8Array = NO_BYTES,
-  ): void {
+  compose(page: Page, offset: number, count: number, prefixLine: number, externalBytes = 0): void {
+    const used =
+      this.#bulk?.compose(this.#stateOffset, offset, page.pageSize, count, prefixLine, externalBytes) ??
+      this.#compose(page, offset, count, prefixLine, externalBytes);
+    if (used < 0) throw new Error(`${count} nodes do not fit on page ${page.pgno}`);
+    page.setSpace(1 + count, used);
+  }
+
+  #compose(page: Page, offset: number, count: number, prefixLine: number, externalBytes: number): number {
     const bytes = this.#memory;
     const kernel = this.#kernel;
     const starts = this.#starts;
@@ -298,9 +393,9 @@ export class PendingNodes {
       this.#measurePrefixes(count, prefixLine);
       at += length;
     } else {
-      bytes.set(external, at);
+      bytes.fill(0, at, at + externalBytes);
       prefixLengths.fill(0, 0, count);
-      at += external.length;
+      at += externalBytes;
     }
     bytes[tag] = (at - base) & 0xff;
     bytes[tag + 1] = (at - base) >> 8;
@@ -333,9 +428,9 @@ export class PendingNodes {
       bytes[tag + 2] = ibWord & 0xff;
       bytes[tag + 3] = ibWord >> 8;
     }
-    if (at > tag) throw new Error(`${count} nodes do not fit on page ${page.pgno}`);
+    if (at > tag) return -1;
     bytes.fill(0, at, tag);
-    page.setSpace(1 + count, at - base);
+    return at - base;
   }
 
   /** What each of the first `count` keys shares with the prefix: the least that neighbours share on the way. */
@@ -360,27 +455,20 @@ export class PendingNodes {
 
   /** Forgets the first `count` nodes. */
   drop(count: number): void {
-    const starts = this.#starts;
-    const keyLengths = this.#keyLengths;
-    const dataLengths = this.#dataLengths;
+    const words = this.#words;
+    const { tail } = this;
+    const raw = this.rawBytes - this.rawBytesOf(count);
     const left = this.count - count;
-    let to = this.#start;
-    let raw = 0;
-    for (let i = 0; i < left; i++) {
-      const from = count + i;
-      const keyLength = keyLengths[from] as number;
-      const dataLength = dataLengths[from] as number;
-      this.#kernel.move(to, starts[from] as number, keyLength + dataLength);
-      starts[i] = to;
-      keyLengths[i] = keyLength;
-      dataLengths[i] = dataLength;
-      this.#common[i] = this.#common[from] as number;
-      to += keyLength + dataLength;
-      raw += NODE_OVERHEAD + keyLength + dataLength;
+    const from = left === 0 ? tail : (this.#starts[count] as number);
+    const by = from - this.#start;
+    this.#kernel.move(this.#start, from, tail - from);
+    for (const array of [this.#starts, this.#keyLengths, this.#dataLengths, this.#common]) {
+      array.copyWithin(0, count, count + left);
     }
-    this.count = left;
-    this.rawBytes = raw;
+    for (let i = 0; i < left; i++) this.#starts[i] = (this.#starts[i] as number) - by;
+    words[WORD.count] = left;
+    words[WORD.rawBytes] = raw;
+    words[WORD.tail] = tail - by;
     this.#savedPerNode = 0;
-    this.#tail = to;
   }
 }

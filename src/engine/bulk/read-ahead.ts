@@ -3,6 +3,7 @@ import { EseError } from '../../format/ese-error.js';
 import { checkPageStructure, Page, pageOffset } from '../../format/page.js';
 import { newPageScan } from '../../format/page-checksum.js';
 import type { FileHandle } from '../../io/file-system.js';
+import { createBulkKernel, soundScratchBytes } from './bulk-kernel.js';
 
 /**
  * Pages that another thread reads and checks before they are asked for. Who wants pages posts runs of them, and takes
@@ -101,7 +102,8 @@ export function serveReadAhead(
   pageSize: number,
   lastPgno: number,
 ): void {
-  const kernel = createChecksumKernel(READ_AHEAD_BYTES);
+  const kernel = createChecksumKernel(READ_AHEAD_BYTES + soundScratchBytes(pageSize));
+  const bulk = createBulkKernel(kernel);
   const scan = newPageScan();
   const page = new Page(kernel.bytes.subarray(0, pageSize), 1);
   const isSound = (pgno: number, count: number): boolean => {
@@ -111,6 +113,7 @@ export function serveReadAhead(
     scan.uninitialized = 0;
     if (kernel.verifyPages(0, count, pageSize, pgno, scan) !== 0 || scan.uninitialized !== 0) return false;
     for (let i = 0; i < count; i++) {
+      if (bulk?.isSoundLeaf(i * pageSize, pageSize, READ_AHEAD_BYTES) === true) continue;
       const view =
         i === 0 ? page : new Page(kernel.bytes.subarray(i * pageSize, (i + 1) * pageSize), pgno + i);
       if (checkPageStructure(view, lastPgno) !== undefined) return false;

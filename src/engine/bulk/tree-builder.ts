@@ -2,8 +2,9 @@ import { type ChecksumKernel, createChecksumKernel } from '../../format/checksum
 import { EseError } from '../../format/ese-error.js';
 import { PAGE_FLAG, Page, pageHeaderBytes } from '../../format/page.js';
 import type { FileHandle } from '../../io/file-system.js';
+import { type BulkKernel, createBulkKernel } from './bulk-kernel.js';
 import { PageWindow } from './page-window.js';
-import { PendingNodes } from './pending-nodes.js';
+import { ADD_OUTCOME, PendingNodes, stateBytes } from './pending-nodes.js';
 
 /**
  * Makes B+ trees from the bottom up: nodes come in key order, leaves are filled one after the other, and each
@@ -67,6 +68,8 @@ export class BulkWriter {
   /** Memory in the kernel for whoever reads the nodes: from there they are copied fastest. */
   readonly readOffset: number;
   readonly readBytes: number;
+  /** The loops over nodes, faster; absent without WebAssembly. */
+  readonly bulk: BulkKernel | undefined;
   readonly #window: PageWindow;
   readonly #levels: Level[] = [];
   /** Memory in which a root is made. */
@@ -86,22 +89,39 @@ export class BulkWriter {
   constructor(file: FileHandle, pageSize: number, readBytes = 0) {
     this.pageSize = pageSize;
     const windowPages = WINDOW_BYTES / pageSize;
-    const sizes = [LEAF_PAGES + 1, ...Array.from({ length: LEVELS_MAX - 1 }, () => BRANCH_PAGES + 1)];
-    const levelBytes = sizes.reduce((sum, pages) => sum + pages * pageSize, 0);
-    this.kernel = createChecksumKernel(WINDOW_BYTES + readBytes + levelBytes + pageSize);
-    this.#window = new PageWindow(file, pageSize, this.kernel, 0, windowPages);
-    this.readOffset = WINDOW_BYTES;
-    this.readBytes = readBytes;
-    let offset = WINDOW_BYTES + readBytes;
-    for (const pages of sizes) {
-      const nodes = new PendingNodes(this.kernel, offset, pages * pageSize, pageSize);
-      this.#levels.push({ nodes, pages: 0, pgno: 0, pgnoPrev: 0 });
-      offset += pages * pageSize;
-    }
-    this.#rootOffset = offset;
     const probe = new Page(new Uint8Array(pageSize), 1);
     this.#pageRoom = pageSize - pageHeaderBytes(pageSize) - TAG_BYTES;
     this.#nodesMax = probe.tagCountMax - 1;
+    // One more is added before a page is written.
+    const places = this.#nodesMax + 2;
+    const sizes = [LEAF_PAGES + 1, ...Array.from({ length: LEVELS_MAX - 1 }, () => BRANCH_PAGES + 1)];
+    const levelBytes = sizes.reduce((sum, pages) => sum + pages * pageSize + stateBytes(places), 0);
+    this.kernel = createChecksumKernel(WINDOW_BYTES + readBytes + levelBytes + pageSize + stateBytes(places));
+    this.bulk = createBulkKernel(this.kernel);
+    this.#window = new PageWindow(file, pageSize, this.kernel, 0, windowPages);
+    this.readOffset = WINDOW_BYTES;
+    this.readBytes = readBytes;
+    this.#rootOffset = WINDOW_BYTES + readBytes;
+    const scratch = this.#rootOffset + pageSize;
+    let offset = scratch + stateBytes(places);
+    for (const pages of sizes) {
+      const nodeBytes = pages * pageSize;
+      const memory = {
+        state: offset + nodeBytes,
+        scratch,
+        places,
+        nodes: offset,
+        nodeBytes,
+        slack: pageSize,
+      };
+      this.#levels.push({
+        nodes: new PendingNodes(this.kernel, this.bulk, memory),
+        pages: 0,
+        pgno: 0,
+        pgnoPrev: 0,
+      });
+      offset += nodeBytes + stateBytes(places);
+    }
   }
 
   /** Highest dbtime that a page has: each has its own. */
@@ -154,6 +174,32 @@ export class BulkWriter {
     return this.#settle() - dataLength;
   }
 
+  /**
+   * Adds the live nodes of a sound leaf that lies at `offset` in the kernel's memory, as they are; `each` adds one that
+   * is not plain, by its line. Without the bulk kernel none is.
+   *
+   * @throws EseError as {@link add}
+   */
+  addLeaf(offset: number, each: (line: number) => void): void {
+    const { nodes } = this.#leaf();
+    const { pageSize } = this;
+    for (let line = 0; ; ) {
+      line = nodes.addLeaf(
+        offset,
+        pageSize,
+        line,
+        this.#leafRoom,
+        this.#nodesMax,
+        this.#pageRoom - TAG_BYTES - 2,
+        this.#isNonUnique,
+      );
+      this.#nodeCount += nodes.added;
+      if (nodes.outcome === ADD_OUTCOME.done) return;
+      if (nodes.outcome === ADD_OUTCOME.full) this.#emitSome(0, this.#leaf(), this.#leafRoom);
+      else each(line++);
+    }
+  }
+
   /** Moves bytes that do not overlap: short pieces in a loop, which is faster than a call of the kernel. */
   #move(to: number, from: number, byteCount: number): void {
     if (byteCount >= LOOP_BYTES) {
@@ -172,6 +218,10 @@ export class BulkWriter {
     return leaf.nodes.reserve(keyLength, dataLength);
   }
 
+  get #isNonUnique(): boolean {
+    return ((this.#shape?.roleFlags ?? 0) & PAGE_FLAG.nonUnique) !== 0;
+  }
+
   #leaf(): Level {
     const leaf = this.#levels[0];
     if (leaf === undefined || this.#shape === undefined) throw new Error('no tree was begun');
@@ -181,8 +231,7 @@ export class BulkWriter {
   /** Returns where the node that was added last ends. */
   #settle(): number {
     const { nodes } = this.#leaf();
-    const isNonUnique = ((this.#shape?.roleFlags ?? 0) & PAGE_FLAG.nonUnique) !== 0;
-    if (nodes.settle(isNonUnique) <= 0) {
+    if (nodes.settle(this.#isNonUnique) <= 0) {
       throw new EseError(
         'JET_errDatabaseCorrupted',
         `the nodes of tree ${this.#shape?.objid ?? 0} are out of order`,
@@ -290,7 +339,7 @@ export class BulkWriter {
     const bytes = this.kernel.bytes.subarray(this.#rootOffset, this.#rootOffset + this.pageSize);
     const page = new Page(bytes, shape.pgnoRoot);
     page.initialize(shape.roleFlags | PAGE_FLAG.root | levelFlags(depth), shape.objid, 0);
-    nodes.compose(page, this.#rootOffset, nodes.count, -1, new Uint8Array(shape.rootHeaderBytes));
+    nodes.compose(page, this.#rootOffset, nodes.count, -1, shape.rootHeaderBytes);
     return new Page(bytes.slice(), shape.pgnoRoot);
   }
 

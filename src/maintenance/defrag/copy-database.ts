@@ -71,6 +71,7 @@ export function* copyDatabase(
     writer.readOffset,
     writer.readBytes,
     ahead,
+    writer.bulk,
   );
   const copy: TreeCopy = { scan, writer };
   const rows = yield* readCatalog(copy);

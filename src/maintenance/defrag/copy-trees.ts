@@ -13,7 +13,14 @@ import {
   REFERENCES_PARTIALLY_DELETED,
   readLongValueKey,
 } from '../../format/long-value.js';
-import { createNodeView, NODE_FLAG, PAGE_FLAG, type Page, SMALL_PAGE_MAX } from '../../format/page.js';
+import {
+  createNodeView,
+  NODE_FLAG,
+  type NodeView,
+  PAGE_FLAG,
+  type Page,
+  SMALL_PAGE_MAX,
+} from '../../format/page.js';
 import { type ColumnIds, createRecordRewriter } from './column-ids.js';
 import { LongValueIds } from './long-value-ids.js';
 import { createRecordAreas, locateAreas, taggedFormat, visitLids } from './record-scan.js';
@@ -56,31 +63,62 @@ export function deleteOnZeroColumns(columns: readonly ColumnDefinition[]): reado
   );
 }
 
-/** Calls `visit` for each live node of a tree, in order; the node view is reused. */
-export function* liveNodes(
-  scan: LeafScan,
-  root: TreeRoot,
-  visit: (page: Page, node: ReturnType<typeof createNodeView>) => void,
-): Steps<void> {
-  const node = createNodeView();
+/** Calls `visit` for each leaf of a tree, in order; a step each. */
+function* eachLeaf(scan: LeafScan, root: TreeRoot, visit: (page: Page) => void): Steps<void> {
   for (const page of scan.leaves(root)) {
     if ((page.flags & PAGE_FLAG.newRecord) === 0) {
       throw new EseError('JET_errInvalidDatabaseVersion', 'records of an obsolete format are not read', {
         pgno: page.pgno,
       });
     }
-    const { nodeCount } = page;
-    for (let line = 0; line < nodeCount; line++) {
-      page.readNode(line, node);
-      if ((node.flags & NODE_FLAG.deleted) !== 0) continue;
-      try {
-        visit(page, node);
-      } catch (error) {
-        throw error instanceof EseError ? error.at({ pgno: page.pgno }) : error;
-      }
+    try {
+      visit(page);
+    } catch (error) {
+      throw error instanceof EseError ? error.at({ pgno: page.pgno }) : error;
     }
     yield;
   }
+}
+
+/** Calls `visit` for each live node of a leaf, in order; the node view is `node`. */
+function eachLiveNode(page: Page, node: NodeView, visit: (line: number) => void): void {
+  const { nodeCount } = page;
+  for (let line = 0; line < nodeCount; line++) {
+    page.readNode(line, node);
+    if ((node.flags & NODE_FLAG.deleted) === 0) visit(line);
+  }
+}
+
+/** Calls `visit` for each live node of a tree, in order; the node view is reused. */
+export function* liveNodes(
+  scan: LeafScan,
+  root: TreeRoot,
+  visit: (page: Page, node: NodeView) => void,
+): Steps<void> {
+  const node = createNodeView();
+  yield* eachLeaf(scan, root, (page) => eachLiveNode(page, node, () => visit(page, node)));
+}
+
+/** A function that adds the live nodes of a leaf to a tree, as they are. */
+function leafAdder(writer: BulkWriter): (page: Page) => void {
+  const memory = writer.kernel.bytes;
+  const node = createNodeView();
+  return (page) => {
+    const base = page.bytes.byteOffset - memory.byteOffset;
+    const prefix = base + page.tagOffset(0);
+    const addNode = (): void => {
+      const { prefixLength, suffixOffset, suffixLength, dataLength } = node;
+      writer.addNode(prefix, prefixLength, base + suffixOffset, suffixLength, dataLength);
+    };
+    if (writer.bulk === undefined) {
+      eachLiveNode(page, node, addNode);
+      return;
+    }
+    writer.addLeaf(base, (line) => {
+      page.readNode(line, node);
+      addNode();
+    });
+  };
 }
 
 /** Counts the references of a table's records to its long values. */
@@ -133,64 +171,58 @@ export function* copyRecords(
   changes: RecordChanges,
 ): Steps<CopiedRecords> {
   const { longValues, columns, deleteOnZero, autoIncrement } = changes;
-  const memory = writer.kernel.bytes;
   const format = taggedFormat(writer.pageSize > SMALL_PAGE_MAX);
   const areas = createRecordAreas();
-  const rewriter = columns === undefined ? undefined : createRecordRewriter(columns, format);
-  const rewritten = createByteWriter(writer.pageSize);
-  const record = new Uint8Array(writer.pageSize);
-  const key = new Uint8Array(writer.pageSize);
-  const readsRecords = longValues !== undefined || deleteOnZero.length > 0 || autoIncrement !== undefined;
-  let target = memory;
-  const translate = (at: number, length: number): void => longValues?.translate(target, at, length);
+  const node = createNodeView();
+  let bytes: Uint8Array;
+  const translate = (at: number, length: number): void => longValues?.translate(bytes, at, length);
   let skipped: Set<string> | undefined;
   let autoIncrementMax = 0n;
 
-  into.begin();
-  yield* liveNodes(scan, table, (page, node) => {
-    const { bytes } = page;
-    const { prefixLength, suffixOffset, suffixLength, dataOffset, dataLength } = node;
-    const end = dataOffset + dataLength;
-    if (readsRecords) {
+  /** Changes the records of a leaf where they lie, in memory; those that are to be left out become deleted ones. */
+  const change = (page: Page): void => {
+    bytes = page.bytes;
+    eachLiveNode(page, node, (line) => {
+      const { dataOffset, dataLength } = node;
+      const end = dataOffset + dataLength;
       locateAreas(bytes, dataOffset, end, format, areas);
       if (isDeletedByZero(bytes, dataOffset, areas, deleteOnZero)) {
         skipped ??= new Set();
         skipped.add(Buffer.from(page.key(node)).toString('latin1'));
+        page.setNodeFlags(line, node.flags | NODE_FLAG.deleted);
         return;
       }
       if (autoIncrement !== undefined) {
         const value = integerOf(bytes, dataOffset, areas.bitmap, areas.fidFixedLast, autoIncrement);
         if (value > autoIncrementMax) autoIncrementMax = value;
       }
-    }
-    if (rewriter === undefined) {
-      const base = bytes.byteOffset - memory.byteOffset;
-      const prefix = prefixLength === 0 ? 0 : base + page.tagOffset(0);
-      const at = writer.addNode(prefix, prefixLength, base + suffixOffset, suffixLength, dataLength);
-      if (longValues === undefined) return;
-      target = memory;
-      shiftAreas(areas, at - dataOffset);
-      visitLids(memory, at + dataLength, areas, format, translate);
-      return;
-    }
-    record.set(bytes.subarray(dataOffset, end));
-    if (longValues !== undefined) {
-      target = record;
-      shiftAreas(areas, -dataOffset);
-      visitLids(record, dataLength, areas, format, translate);
-    }
-    rewritten.length = 0;
-    rewriter.append(record, 0, dataLength, rewritten);
-    writer.add(key, page.copyKey(node, key), rewritten.bytes, 0, rewritten.length);
+      if (longValues !== undefined) visitLids(bytes, end, areas, format, translate);
+    });
+  };
+  const needsChange = longValues !== undefined || deleteOnZero.length > 0 || autoIncrement !== undefined;
+  const add = columns === undefined ? leafAdder(writer) : leafRewriter(writer, columns);
+
+  into.begin();
+  yield* eachLeaf(scan, table, (page) => {
+    if (needsChange) change(page);
+    add(page);
   });
   const { nodes } = into.finishTree();
   return { records: nodes, skipped, autoIncrementMax };
 }
 
-function shiftAreas(areas: ReturnType<typeof createRecordAreas>, by: number): void {
-  areas.bitmap += by;
-  areas.variable += by;
-  areas.tagged += by;
+/** A function that adds the live records of a leaf to a tree, with the ids that their columns have now. */
+function leafRewriter(writer: BulkWriter, columns: ColumnIds): (page: Page) => void {
+  const rewriter = createRecordRewriter(columns, taggedFormat(writer.pageSize > SMALL_PAGE_MAX));
+  const rewritten = createByteWriter(writer.pageSize);
+  const key = new Uint8Array(writer.pageSize);
+  const node = createNodeView();
+  return (page) =>
+    eachLiveNode(page, node, () => {
+      rewritten.length = 0;
+      rewriter.append(page.bytes, node.dataOffset, node.dataOffset + node.dataLength, rewritten);
+      writer.add(key, page.copyKey(node, key), rewritten.bytes, 0, rewritten.length);
+    });
 }
 
 /** The value of a fixed column as an unsigned number; 0 where it is not stored. */
@@ -219,18 +251,17 @@ export function* copyIndex(
   into: TreeRegion,
   skipped: ReadonlySet<string> | undefined,
 ): Steps<BuiltTree> {
-  const memory = writer.kernel.bytes;
+  const add = leafAdder(writer);
+  const node = createNodeView();
   into.begin();
-  yield* liveNodes(scan, index, (page, node) => {
-    const { bytes } = page;
-    const { prefixLength, suffixOffset, suffixLength, dataOffset, dataLength } = node;
+  yield* eachLeaf(scan, index, (page) => {
     if (skipped !== undefined) {
-      const bookmark = bytes.subarray(dataOffset, dataOffset + dataLength);
-      if (skipped.has(Buffer.from(bookmark).toString('latin1'))) return;
+      eachLiveNode(page, node, (line) => {
+        const bookmark = Buffer.from(page.data(node)).toString('latin1');
+        if (skipped.has(bookmark)) page.setNodeFlags(line, node.flags | NODE_FLAG.deleted);
+      });
     }
-    const base = bytes.byteOffset - memory.byteOffset;
-    const prefix = prefixLength === 0 ? 0 : base + page.tagOffset(0);
-    writer.addNode(prefix, prefixLength, base + suffixOffset, suffixLength, dataLength);
+    add(page);
   });
   return into.finishTree();
 }

@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path';
 import { FILE_TYPE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import type { FileHandle, FileSystem } from '../../io/file-system.js';
+import { takeTurns } from '../../workers/turns.js';
 import { readHeaderOf } from '../file-kind.js';
 import { flushMapPath } from '../flush-states.js';
 
@@ -16,14 +17,22 @@ const COPY_BYTES = 4 * 1024 * 1024;
 /** Told of a move when it was made, or has failed. */
 export type OnMove = (from: string, to: string, isDone: boolean) => void;
 
-/** Copies a file, durably. What lies at `to` is replaced. */
-function copyFile(fs: FileSystem, from: string, to: string): void {
+/** Copies a file, durably. What lies at `to` is replaced. A copy that fails, or is stopped, does not stay. */
+async function copyFile(
+  fs: FileSystem,
+  from: string,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (fs.exists(to)) fs.unlink(to);
   const source = fs.open(from, 'read');
   try {
     const target = fs.open(to, 'create');
     try {
-      copyAll(source, target);
+      // Nobody may read the copy who may not read what it is a copy of.
+      fs.adoptAccess(to, from);
+      await copyBytes(source, target, signal);
+      target.sync();
     } catch (error) {
       fs.unlink(to);
       throw error;
@@ -36,17 +45,23 @@ function copyFile(fs: FileSystem, from: string, to: string): void {
   fs.syncDirectory(dirname(to));
 }
 
-function copyAll(source: FileHandle, target: FileHandle): void {
+/** Copies all bytes, in turns. */
+export async function copyBytes(
+  source: Pick<FileHandle, 'size' | 'readAt'>,
+  target: FileHandle,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const size = source.size();
   const buffer = new Uint8Array(COPY_BYTES);
+  const turns = takeTurns(signal);
   for (let offset = 0; offset < size; ) {
+    if (turns.isOver()) await turns.next();
     const read = source.readAt(buffer.subarray(0, Math.min(COPY_BYTES, size - offset)), offset);
     if (read === 0)
       throw new EseError('JET_errFileIOBeyondEOF', 'the file became shorter while it was copied');
     target.writeAt(buffer.subarray(0, read), offset);
     offset += read;
   }
-  target.sync();
 }
 
 /**
@@ -57,38 +72,44 @@ export function waitingPath(source: string): string {
   return `${source}.defragmented`;
 }
 
+export interface InstallOptions {
+  readonly onMove?: OnMove | undefined;
+  readonly waiting?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Puts the database `temp` in the place of `source`, which is kept as `backup` if that is given. A flush map of the
  * old database goes with it, or away: it says nothing about the new one.
  *
  * @param header both header copies that the database is to have in its place
- * @param waiting where it waits, beside `source`
- * @throws EseError what the file system says; the old database is in its place then. Where even that fails,
- *   `JET_errFileAccessDenied` tells how to end the work by hand.
+ * @param options `waiting`: where it waits, beside `source`; `signal` stops copies between volumes
+ * @throws EseError what the file system says, and the signal's reason; the old database is in its place then. Where
+ *   even that fails, `JET_errFileAccessDenied` tells how to end the work by hand.
  */
-export function installDatabase(
+export async function installDatabase(
   fs: FileSystem,
   temp: string,
   source: string,
   backup: string | undefined,
   header: Uint8Array,
-  onMove: OnMove,
-  waiting = waitingPath(source),
-): void {
+  options: InstallOptions = {},
+): Promise<void> {
+  const { onMove = () => {}, waiting = waitingPath(source), signal } = options;
   try {
     // Copies between volumes take long: they are made while the old database is still in its place.
     if (isOneVolume(fs, temp, dirname(source))) rename(fs, temp, waiting);
-    else copyFile(fs, temp, waiting);
+    else await copyFile(fs, temp, waiting, signal);
     writeHeader(fs, waiting, header);
     if (fs.exists(source)) fs.adoptAccess(waiting, source);
     let isBackupCopied = false;
     try {
       if (backup !== undefined) {
-        announced(onMove, source, backup, () => {
-          isBackupCopied = keepAs(fs, source, backup);
+        await announced(onMove, source, backup, async () => {
+          isBackupCopied = await keepAs(fs, source, backup, signal);
         });
       }
-      announced(onMove, temp, source, () => rename(fs, waiting, source));
+      await announced(onMove, temp, source, () => rename(fs, waiting, source));
     } catch (error) {
       if (backup !== undefined && !fs.exists(source)) putBack(fs, waiting, source, backup, error);
       else if (backup !== undefined && isBackupCopied) fs.unlink(backup);
@@ -134,9 +155,14 @@ export function isOneVolume(fs: FileSystem, a: string, b: string): boolean {
  * Moves the old database away; to another volume goes a copy, and it stays itself to be replaced. Returns whether it
  * was copied.
  */
-function keepAs(fs: FileSystem, source: string, backup: string): boolean {
+async function keepAs(
+  fs: FileSystem,
+  source: string,
+  backup: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
   if (!isOneVolume(fs, source, dirname(backup))) {
-    copyFile(fs, source, backup);
+    await copyFile(fs, source, backup, signal);
     return true;
   }
   rename(fs, source, backup);
@@ -149,9 +175,14 @@ function rename(fs: FileSystem, from: string, to: string): void {
   if (dirname(from) !== dirname(to)) fs.syncDirectory(dirname(from));
 }
 
-function announced(onMove: OnMove, from: string, to: string, move: () => void): void {
+async function announced(
+  onMove: OnMove,
+  from: string,
+  to: string,
+  move: () => Promise<void> | void,
+): Promise<void> {
   try {
-    move();
+    await move();
   } catch (error) {
     onMove(from, to, false);
     throw error;

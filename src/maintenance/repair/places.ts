@@ -1,7 +1,10 @@
-import { dirname, join, parse } from 'node:path';
+import { basename, dirname, join, parse } from 'node:path';
+import { FILE_TYPE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
-import type { FileSystem } from '../../io/file-system.js';
+import type { FileSystem, LockOptions } from '../../io/file-system.js';
+import { removeTemporaries } from '../../io/replace-file.js';
 import { refuseForeignTemporary } from '../defrag/install.js';
+import { readHeaderOf } from '../file-kind.js';
 import type { RepairOptions } from './repair-report.js';
 
 /** The files of a repair. */
@@ -54,13 +57,15 @@ export function waitingPath(target: string): string {
 }
 
 /**
- * Refuses paths that name one file twice, and files that nobody allowed to replace.
+ * Refuses paths that name one file twice, files that nobody allowed to replace, and places where nothing can be made.
  *
- * @throws EseError JET_errInvalidDatabase, JET_errFileAlreadyExists, and those of folders that are missing
+ * @throws EseError JET_errInvalidDatabase, JET_errFileAlreadyExists, JET_errDatabaseFileReadOnly, and those of folders
+ *   that are missing or may not be written to
  */
 export function checkPlaces(
   fs: FileSystem,
   { source, temp, output, undoFile, keepLost }: RepairPlaces,
+  lockOptions: LockOptions,
 ): void {
   const own = fs.stat(source).identity;
   for (const path of [temp, output, undoFile, keepLost]) {
@@ -78,5 +83,72 @@ export function checkPlaces(
       throw new EseError('JET_errFileAlreadyExists', undefined, { file: path });
     }
   }
+  if (keepLost !== undefined && fs.exists(keepLost) && !fs.stat(keepLost).isDirectory) {
+    throw new EseError('JET_errInvalidPath', 'lost pages and records need a folder', { file: keepLost });
+  }
   refuseForeignTemporary(fs, temp);
+  // A rename needs no permission of the file that it replaces.
+  if (output === undefined) fs.open(source, 'write').close();
+  for (const path of [temp, output, undoFile]) if (path !== undefined) fs.lock(path, lockOptions).release();
+}
+
+/**
+ * Removes what repairs have left that were killed: unfinished databases of dead sessions in the folder of temporary
+ * ones, and what they had begun to write beside the database. Returns what was there.
+ */
+export function removeLeftovers(
+  fs: FileSystem,
+  { source, temp, output, undoFile }: RepairPlaces,
+  lockOptions: LockOptions,
+): string[] {
+  const waiting = waitingPath(output ?? source);
+  const found = temporariesLike(fs, temp).filter((path) => removeAbandoned(fs, path, lockOptions));
+  if (fs.exists(waiting)) {
+    fs.unlink(waiting);
+    found.push(waiting);
+  }
+  for (const path of [source, temp, output, undoFile]) if (path !== undefined) removeTemporaries(fs, path);
+  return found;
+}
+
+/** Temporary databases in the same folder whose names differ by the number of the process only. */
+function temporariesLike(fs: FileSystem, temp: string): string[] {
+  const [, stem, extension] = NUMBERED.exec(basename(temp)) ?? [];
+  if (stem === undefined || extension === undefined) return [];
+  return fs
+    .readdir(dirname(temp))
+    .filter((name) => {
+      const [, other, otherExtension] = NUMBERED.exec(name) ?? [];
+      return name !== basename(temp) && other === stem && otherExtension === extension;
+    })
+    .map((name) => join(dirname(temp), name));
+}
+
+const NUMBERED = /^(.*\D)\d+(\.EDB)$/i;
+
+/** Removes an unfinished database with its sort files, if the session that made it has died with its lock. */
+function removeAbandoned(fs: FileSystem, path: string, lockOptions: LockOptions): boolean {
+  if (fs.lockHolder(path) !== undefined || fs.stat(path).isDirectory) return false;
+  const lock = fs.lock(path, lockOptions);
+  try {
+    if (!lock.wasAbandoned || readHeaderOf(fs, path)?.fileType !== FILE_TYPE.temporaryDatabase) return false;
+    removeSortFiles(fs, path);
+    fs.unlink(path);
+    return true;
+  } finally {
+    lock.release();
+  }
+}
+
+function removeSortFiles(fs: FileSystem, temp: string): void {
+  const start = sortFilePath(basename(temp), '');
+  for (const name of fs.readdir(dirname(temp))) {
+    if (name.startsWith(start) && /^\d+$/.test(name.slice(start.length)))
+      fs.unlink(join(dirname(temp), name));
+  }
+}
+
+/** Where entries of an index are sorted, beside the new database. */
+export function sortFilePath(temp: string, number: number | ''): string {
+  return `${temp}.sort${number}`;
 }

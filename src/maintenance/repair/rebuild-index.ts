@@ -18,6 +18,7 @@ import { planComparison } from '../integrity/index-compare.js';
 import { createKeyBuffer } from '../integrity/key-buffer.js';
 import { type KeyMasker, markAsSortKey } from '../integrity/key-mask.js';
 import type { Finding } from '../report-values.js';
+import { sortFilePath } from './places.js';
 import { openIndex, type TableRebuild, type TargetReader } from './rebuild-context.js';
 import type { RepairedIndex } from './repair-report.js';
 import { createRecordJudge, INDEX_ENTRY } from './salvage-judge.js';
@@ -139,10 +140,6 @@ function longValuesOf({ table, trees }: IndexJob, { source }: TargetReader): Rea
   return (lid, out, limit) => void reader.append(lid, out, limit);
 }
 
-function sorterPath({ temp }: TableRebuild, number: number): string {
-  return `${temp}.sort${number}`;
-}
-
 function* computeIndexes(
   context: TableRebuild,
   job: IndexJob,
@@ -153,7 +150,7 @@ function* computeIndexes(
   const values = createRecordValues(layout);
   const readLongValue = longValuesOf(job, target);
   const memory = Math.floor(SORT_BYTES / computed.length);
-  const sorts = computed.map((_, i) => new EntrySort(context.fs, sorterPath(context, i), memory));
+  const sorts = computed.map((_, i) => new EntrySort(context.fs, sortFilePath(context.temp, i), memory));
   const indexes: RepairedIndex[] = [];
   const findings: Finding[] = [];
   const bookmark = new Uint8Array(context.salvage.pageSize);
@@ -334,8 +331,8 @@ function* keepIndex(
   const { layout, region, table } = job;
   const { fs, salvage, options } = context;
   const findings: Finding[] = [];
-  const byBookmark = new EntrySort(fs, sorterPath(context, 0), SORT_BYTES / 2);
-  const byKey = new EntrySort(fs, sorterPath(context, 1), SORT_BYTES / 2);
+  const byBookmark = new EntrySort(fs, sortFilePath(context.temp, 0), SORT_BYTES / 2);
+  const byKey = new EntrySort(fs, sortFilePath(context.temp, 1), SORT_BYTES / 2);
   const bookmark = new Uint8Array(salvage.pageSize);
   try {
     const counts = yield* salvageNodes(

@@ -1,5 +1,4 @@
 import { dirname } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { type BuiltDatabase, DatabaseBuilder } from '../../engine/bulk/database-builder.js';
 import { LeafScan } from '../../engine/bulk/leaf-scan.js';
 import { CATALOG_DEFINITION, OBJIDS_TABLE_NAME } from '../../engine/catalog.js';
@@ -25,9 +24,10 @@ import { createRecordLayout } from '../../format/record.js';
 import type { Signature } from '../../format/signature.js';
 import { groupCatalogRows, type TableDefinition } from '../../format/table-definition.js';
 import type { Environment } from '../../io/environment.js';
-import { openExclusive } from '../../io/exclusive-file.js';
-import type { FileHandle } from '../../io/file-system.js';
+import { guardedFile } from '../../io/exclusive-file.js';
+import type { FileHandle, FileLock } from '../../io/file-system.js';
 import { removeTemporaries, replaceFile } from '../../io/replace-file.js';
+import { takeTurns } from '../../workers/turns.js';
 import { READ_BYTES } from '../defrag/copy-database.js';
 import { TableCopier } from '../defrag/copy-table.js';
 import type { Steps, TreeCopy } from '../defrag/copy-trees.js';
@@ -59,6 +59,8 @@ export interface RebuildJob {
   readonly scan: PageScan;
   readonly diagnosis: Diagnosis;
   readonly temp: string;
+  /** The lock of `temp`. */
+  readonly tempLock: FileLock;
   readonly identity: RepairedIdentity & { readonly signDbHdrFlush: Signature };
   readonly options: RepairOptions;
   /** What was wrong. */
@@ -77,7 +79,6 @@ export interface Rebuilt {
 }
 
 const FINDINGS_MAX = 100_000;
-const YIELD_MS = 16;
 /** Lowest format update whose roots can keep an auto-increment maximum (chapter 1.9). */
 const UPDATE_MAJOR_EXTENDED_HEADER = 30;
 
@@ -97,16 +98,17 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
       ? undefined
       : openLostItems(fs, options.keepLost, salvage.file, source.pageSize);
   try {
-    options.onPhase?.('repair');
     const schema = await readSchema(job);
     const catalog = await drain(readCatalog(job, salvage, schema), job, 0);
+    if (catalog.from !== undefined) options.onCatalog?.(catalog.from);
+    options.onPhase?.('repair');
     const damaged = new Map(catalog.damaged);
     const excluded = new Map<number, Set<string>>();
     for (;;) {
       removeTemporaries(fs, temp);
       replaceFile(environment, temp, bothCopies(unfinishedHeader(job)));
       fs.adoptAccess(temp, source.path);
-      const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
+      const target = guardedFile(fs.open(temp, 'write'), job.tempLock);
       try {
         const outcome = await drain(
           new Rebuild(job, salvage, catalog, { damaged, excluded }, target, lost).run(),
@@ -169,15 +171,13 @@ function leafPages(scan: PageScan): number {
 }
 
 async function drain<T>(steps: Steps<T>, { options }: RebuildJob, total: number): Promise<T> {
-  let yieldedAt = performance.now();
+  const turns = takeTurns(options.signal);
   for (let done = 0; ; done++) {
     const step = steps.next();
     if (step.done === true) return step.value;
-    if (performance.now() - yieldedAt < YIELD_MS) continue;
+    if (!turns.isOver()) continue;
     if (total > 0) options.onProgress?.(Math.min(done, total), total);
-    await setImmediate();
-    options.signal?.throwIfAborted();
-    yieldedAt = performance.now();
+    await turns.next();
   }
 }
 
@@ -221,7 +221,9 @@ function* readCatalog(
   noteSpace(salvage, tables.flatMap(treesOf));
   if (!isCatalogDamaged(check)) {
     const { damaged } = diagnosis;
-    return { records, findings, isIncomplete, discovered: new Map(), tables, from: undefined, damaged };
+    const isShadowBad = check.report.findings.some(({ code }) => code === 'CAT_SHADOW_BAD');
+    const origin = isShadowBad ? 'primary' : undefined;
+    return { records, findings, isIncomplete, discovered: new Map(), tables, from: origin, damaged };
   }
   const discovery: Discovery = isIncomplete ? discoverTables(salvage, records, schema) : NOTHING_DISCOVERED;
   const all = [...records, ...discovery.tables.flatMap((table) => table.records), ...discovery.longValueRows];
@@ -372,7 +374,8 @@ class Rebuild {
     file: FileHandle,
     pages: ConstructorParameters<typeof LeafScan>[1],
   ): TreeCopy {
-    return { scan: new LeafScan(file, pages, writer.kernel, writer.readOffset, writer.readBytes), writer };
+    const { kernel, readOffset, readBytes, bulk } = writer;
+    return { scan: new LeafScan(file, pages, kernel, readOffset, readBytes, undefined, bulk), writer };
   }
 }
 

@@ -8,12 +8,15 @@ import type { IntegrityResult } from '../integrity.js';
 import type { Finding, RangeReport, SignatureReport } from '../report-values.js';
 
 /** Parts of the work, each with a progress of its own. */
-export type RepairPhase = 'check' | 'scan' | 'repair' | 'verify';
+export type RepairPhase = 'check' | 'scan' | 'repair' | 'verify' | 'undo';
 
 /** What becomes of a column whose long value is not whole (chapter 7.2.8). */
 export type LongValuePolicy = 'null' | 'zero' | 'truncate' | 'drop-record';
 /** What becomes of records that share a key of a unique index (chapter 7.2.9). */
 export type UniquePolicy = 'demote' | 'drop-older' | 'fail';
+
+/** Where a catalog comes from that is made anew: the other copy, or what both have left. */
+export type CatalogOrigin = 'primary' | 'shadow' | 'union';
 
 export interface RepairOptions extends JobOptions {
   /**
@@ -52,10 +55,16 @@ export interface RepairOptions extends JobOptions {
   readonly pageSize?: number | undefined;
   /** Whom locks name. Default: `eseutil`. */
   readonly role?: LockRole;
+  /** Nothing is repaired: a database that needs it counts as declined. */
+  readonly checksOnly?: boolean;
   /** Asked when it is known what is wrong, before anything is written; `false` ends the run. */
   readonly confirm?: ((check: IntegrityResult) => boolean) | undefined;
   /** Told when a part of the work begins; `onProgress` counts anew then. */
   readonly onPhase?: ((phase: RepairPhase) => void) | undefined;
+  /** Told of each file that a killed repair has left and that was removed. */
+  readonly onLeftover?: ((path: string) => void) | undefined;
+  /** Told when a damaged catalog is made anew, and out of which copy. */
+  readonly onCatalog?: ((from: CatalogOrigin) => void) | undefined;
 }
 
 export interface RepairedIndex {
@@ -122,5 +131,5 @@ export interface RepairResult {
   /** The signatures that the database got in their order; the last one stayed. */
   readonly signatures: readonly Signature[];
   /** The catalog that was used in the place of a damaged one. */
-  readonly catalogFrom: 'primary' | 'shadow' | 'union' | undefined;
+  readonly catalogFrom: CatalogOrigin | undefined;
 }

@@ -3,7 +3,9 @@ import { EseError } from '../../format/ese-error.js';
 import { PAGE_SIZES } from '../../format/page.js';
 import type { Environment } from '../../io/environment.js';
 import type { FileHandle } from '../../io/file-system.js';
-import { replaceFile } from '../../io/replace-file.js';
+import { replaceFileInTurns } from '../../io/replace-file.js';
+import type { JobOptions } from '../../workers/pool.js';
+import { type Turns, takeTurns } from '../../workers/turns.js';
 
 /**
  * The undo file of a repair: each page that it changes as it was before, and enough to tell whether a database is
@@ -37,33 +39,38 @@ const WINDOW_BYTES = 1024 * 1024;
 /** Bytes that can be read: a file, or what a file is to become. */
 export type ReadableBytes = Pick<FileHandle, 'size' | 'readAt'>;
 
+/** How long work on an undo file is watched and stopped. Progress is in bytes. */
+export type UndoJobOptions = Pick<JobOptions, 'signal' | 'onProgress'>;
+
 /**
  * Writes the undo file of a change from `before` to `after`, durably. Returns how many pages differ.
  *
- * @throws EseError JET_errFileAlreadyExists, and those of the file system; no file stays then
+ * @throws EseError JET_errFileAlreadyExists, those of the file system, and the signal's reason; no file stays then
  */
-export function writeUndoFile(
+export async function writeUndoFile(
   environment: Pick<Environment, 'fs' | 'random'>,
   path: string,
   before: FileHandle,
   after: ReadableBytes,
   pageSize: number,
-): number {
+  options: UndoJobOptions = {},
+): Promise<number> {
   if (environment.fs.exists(path)) throw new EseError('JET_errFileAlreadyExists', undefined, { file: path });
   let count = 0;
-  replaceFile(environment, path, (file) => {
+  await replaceFileInTurns(environment, path, async (file) => {
     environment.fs.adoptAccess(file.path, before.path);
-    count = writeRecords(file, before, after, pageSize);
+    count = await writeRecords(file, before, after, pageSize, options);
   });
   return count;
 }
 
-function writeRecords(
+async function writeRecords(
   file: FileHandle,
   before: ReadableBytes,
   after: ReadableBytes,
   pageSize: number,
-): number {
+  { signal, onProgress }: UndoJobOptions,
+): Promise<number> {
   const sizes = { before: before.size(), after: after.size() };
   const staying = createHash('sha256');
   const all = createHash('sha256');
@@ -73,7 +80,13 @@ function writeRecords(
   let count = 0;
   const headBytes = recordHeadBytes(pageSize);
   const record = Buffer.alloc(headBytes + pageSize);
+  const total = Math.max(sizes.before, sizes.after);
+  const turns = takeTurns(signal);
   for (const { index, old, own } of comparedPages(before, after, pageSize)) {
+    if (turns.isOver()) {
+      onProgress?.(index * pageSize, total);
+      await turns.next();
+    }
     if (old.length === 0 || old.equals(own)) {
       staying.update(own);
       continue;
@@ -194,24 +207,27 @@ interface UndoFile {
  * database or for the old one. Returns how many pages were put back; 0 where the database is the old one already.
  *
  * @throws EseError JET_errFileInvalidType for a file that is no whole undo file, JET_errInvalidDatabase where the
- *   database is not as the repair left it, and those of the file system
+ *   database is not as the repair left it, those of the file system, and the signal's reason; the database stays as
+ *   it is then
  */
-export function applyUndoFile(
+export async function applyUndoFile(
   environment: Pick<Environment, 'fs' | 'random'>,
   database: string,
   path: string,
-): number {
+  { signal, onProgress }: UndoJobOptions = {},
+): Promise<number> {
   const { fs } = environment;
   const handle = fs.open(path, 'read');
   try {
-    const undo = readUndoHead(handle);
+    const turns = takeTurns(signal);
+    const undo = await readUndoHead(handle, turns);
     const present = fs.open(database, 'read');
     try {
-      if (isAsBefore(undo, present)) return 0;
-      checkBelongs(undo, present);
-      replaceFile(environment, database, (draft) => {
+      if (await isAsBefore(undo, present, turns)) return 0;
+      await checkBelongs(undo, present, turns);
+      await replaceFileInTurns(environment, database, async (draft) => {
         fs.adoptAccess(draft.path, database);
-        putBack(undo, present, draft);
+        await putBack(undo, present, draft, turns, onProgress);
       });
     } finally {
       present.close();
@@ -222,7 +238,7 @@ export function applyUndoFile(
   }
 }
 
-function readUndoHead(file: FileHandle): UndoFile {
+async function readUndoHead(file: FileHandle, turns: Turns): Promise<UndoFile> {
   const head = Buffer.alloc(HEAD_BYTES);
   const isRead = file.readAt(head, 0) === HEAD_BYTES;
   const pageSize = head.readUInt32LE(AT_PAGE_SIZE);
@@ -233,7 +249,7 @@ function readUndoHead(file: FileHandle): UndoFile {
     head.subarray(0, MAGIC.length).equals(MAGIC) &&
     PAGE_SIZES.includes(pageSize) &&
     file.size() === size;
-  if (!isWhole || !isSealed(file, head, size)) {
+  if (!isWhole || !(await isSealed(file, head, size, turns))) {
     throw new EseError('JET_errFileInvalidType', 'this is no undo file of a repair, or not a whole one', {
       file: file.path,
     });
@@ -248,18 +264,26 @@ function readUndoHead(file: FileHandle): UndoFile {
   };
 }
 
-function isSealed(file: FileHandle, head: Buffer, size: number): boolean {
+async function isSealed(file: FileHandle, head: Buffer, size: number, turns: Turns): Promise<boolean> {
   const hash = createHash('sha256');
-  hashRange(file, HEAD_BYTES, size - HASH_BYTES, hash);
+  await hashRange(file, HEAD_BYTES, size - HASH_BYTES, hash, turns);
   const seal = Buffer.alloc(HASH_BYTES);
   file.readAt(seal, size - HASH_BYTES);
   return hash.update(head).digest().equals(seal);
 }
 
-function hashRange(file: ReadableBytes, from: number, to: number, hash: Hash): void {
-  const window = Buffer.alloc(WINDOW_BYTES);
+async function hashRange(
+  file: ReadableBytes,
+  from: number,
+  to: number,
+  hash: Hash,
+  turns: Turns,
+): Promise<void> {
+  if (from >= to) return;
+  const window = Buffer.alloc(Math.min(WINDOW_BYTES, to - from));
   for (let at = from; at < to; ) {
-    const read = file.readAt(window.subarray(0, Math.min(WINDOW_BYTES, to - at)), at);
+    if (turns.isOver()) await turns.next();
+    const read = file.readAt(window.subarray(0, Math.min(window.length, to - at)), at);
     if (read === 0) return;
     hash.update(window.subarray(0, read));
     at += read;
@@ -295,17 +319,18 @@ function pageAt(file: ReadableBytes, index: number, pageSize: number, page: Buff
 }
 
 /** Whether the database was not changed at all: a repair that was killed before its first write. */
-function isAsBefore(undo: UndoFile, present: FileHandle): boolean {
+async function isAsBefore(undo: UndoFile, present: FileHandle, turns: Turns): Promise<boolean> {
   if (present.size() !== undo.sizeBefore) return false;
   const page = Buffer.alloc(undo.pageSize);
   for (const { index, before } of records(undo)) {
+    if (turns.isOver()) await turns.next();
     if (!pageAt(present, index, undo.pageSize, page).equals(before)) return false;
   }
   return true;
 }
 
 /** Every page is as the repair left it; one that was killed may have left some as they were, or half so. */
-function checkBelongs(undo: UndoFile, present: FileHandle): void {
+async function checkBelongs(undo: UndoFile, present: FileHandle, turns: Turns): Promise<void> {
   const { pageSize, sizeAfter } = undo;
   const fault = new EseError(
     'JET_errInvalidDatabase',
@@ -317,7 +342,8 @@ function checkBelongs(undo: UndoFile, present: FileHandle): void {
   const page = Buffer.alloc(pageSize);
   let from = 0;
   for (const { index, record, before } of records(undo)) {
-    hashRange(present, from, Math.min(index * pageSize, sizeAfter), staying);
+    if (turns.isOver()) await turns.next();
+    await hashRange(present, from, Math.min(index * pageSize, sizeAfter), staying, turns);
     from = (index + 1) * pageSize;
     const own = pageAt(present, index, pageSize, page);
     for (let at = 0; at < own.length; at += SECTOR_BYTES) {
@@ -327,19 +353,32 @@ function checkBelongs(undo: UndoFile, present: FileHandle): void {
       if (!isAfter && !isBefore) throw fault;
     }
   }
-  hashRange(present, from, sizeAfter, staying);
+  await hashRange(present, from, sizeAfter, staying, turns);
   if (!staying.digest().equals(undo.staying)) throw fault;
 }
 
-function putBack(undo: UndoFile, present: FileHandle, draft: FileHandle): void {
+async function putBack(
+  undo: UndoFile,
+  present: FileHandle,
+  draft: FileHandle,
+  turns: Turns,
+  onProgress: UndoJobOptions['onProgress'],
+): Promise<void> {
   const { pageSize, sizeBefore } = undo;
   const window = Buffer.alloc(WINDOW_BYTES);
   for (let at = 0; at < sizeBefore; ) {
+    if (turns.isOver()) {
+      onProgress?.(at, sizeBefore);
+      await turns.next();
+    }
     const read = present.readAt(window.subarray(0, Math.min(WINDOW_BYTES, sizeBefore - at)), at);
     if (read === 0) break;
     draft.writeAt(window.subarray(0, read), at);
     at += read;
   }
-  for (const { index, before } of records(undo)) draft.writeAt(before, index * pageSize);
+  for (const { index, before } of records(undo)) {
+    if (turns.isOver()) await turns.next();
+    draft.writeAt(before, index * pageSize);
+  }
   draft.truncate(sizeBefore);
 }

@@ -99,7 +99,7 @@ describe.each(Object.keys(DAMAGES) as (keyof typeof DAMAGES)[])('a repair of %s 
     if (!isOld && !isInPlace) expect(pagesOf(left).equals(finished)).toBe(true);
     if (left.exists(UNDO)) {
       const back = left.fork();
-      undoRepair(seededEnvironment({ fs: back, seed: 2 }), DATABASE, UNDO);
+      await undoRepair(seededEnvironment({ fs: back, seed: 2 }), DATABASE, UNDO);
       expect(Buffer.from(readFile(back, DATABASE)).equals(Buffer.from(broken))).toBe(true);
       left.unlink(UNDO);
     }

@@ -56,7 +56,7 @@ describe('a page that the disk does not give back', () => {
     const database = openDatabase(DATABASE, { fs: disk });
     expect([...database.rows('People')]).toHaveLength(150 - lostRows);
     database.close();
-    undoRepair(seededEnvironment({ fs: disk, seed: 2 }), DATABASE, '/undo');
+    await undoRepair(seededEnvironment({ fs: disk, seed: 2 }), DATABASE, '/undo');
     const back = Buffer.from(readFile(disk, DATABASE));
     const expected = Buffer.from(bytes);
     expected.fill(0, pageOffset(gone, 4096), pageOffset(gone + 1, 4096));
