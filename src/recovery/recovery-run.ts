@@ -139,7 +139,7 @@ export async function rehearse(recovery: Recovery): Promise<void> {
     if (cut === undefined) throw error;
     recovery.cut = cut;
     recovery.warning = cut.warning;
-    const last = recovery.steps.at(-1)?.generation ?? failed;
+    const last = lastGeneration(recovery.stream);
     recovery.lost = { low: failed, high: Math.max(failed, last, recovery.lost?.high ?? 0) };
     recovery.steps = kept;
     recovery.logs.length = 0;

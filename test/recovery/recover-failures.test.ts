@@ -15,7 +15,7 @@ import type { FileSystem } from '../../src/io/file-system.js';
 import type { SimulatedDisk } from '../../src/io/simulated-disk.js';
 import { type LogReader, openLog } from '../../src/recovery/log-reader.js';
 import { planRecovery, type RecoveryOptions, recover } from '../../src/recovery/recover.js';
-import { corpusPath, describeWithCorpus } from '../corpus.js';
+import { describeWithCorpus } from '../corpus.js';
 import { readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
 import {
@@ -84,6 +84,19 @@ function changeLogHeader(disk: SimulatedDisk, name: string, changes: Partial<New
   });
 }
 
+/** The checkpoint names another generation. */
+function moveCheckpoint(disk: SimulatedDisk, generation: number): void {
+  change(disk, `${LOGS}/SRU.chk`, (bytes) => {
+    for (const at of [0, 4096]) {
+      const copy = bytes.slice(at, at + 4096);
+      const words = new Uint32Array(copy.buffer);
+      new DataView(copy.buffer).setInt32(0x0c + 4, generation, true);
+      words[0] = words.subarray(1).reduce((sum, word) => sum ^ word, 0x89abcdef);
+      bytes.set(copy, at);
+    }
+  });
+}
+
 function changeHeader(disk: SimulatedDisk, changes: HeaderChanges, path = DATABASE): void {
   change(disk, path, (bytes) => {
     for (const at of [0, 4096]) writeHeaderFields(bytes.subarray(at, at + 4096), changes);
@@ -141,15 +154,18 @@ describeWithCorpus('recovery with logs that are not all there', () => {
     await expectUnharmed(disk, '-543 JET_errRequiredLogFilesMissing');
   });
 
-  it('a checkpoint behind the end of the stream', async () => {
+  it('a checkpoint behind the end of the stream: an error, or with consent the loss of what lay between', async () => {
     const disk = crashed();
-    for (const name of ['SRU00004.log', 'SRU00005.log', 'SRU00006.log', 'SRU00007.log', 'SRU00008.log']) {
-      disk.unlink(`${LOGS}/${name}`);
-    }
-    disk.unlink(`${LOGS}/SRU00003.log`);
-    const { archived } = { archived: corpusPath('recovery', 'srum-clean', 'SRU00003.log') };
-    expect(archived).toContain('SRU00003');
-    await expectUnharmed(disk, '-528 JET_errMissingLogFile');
+    moveCheckpoint(disk, 12);
+    await expectUnharmed(disk, '-509 JET_errMissingPreviousLogFile');
+    const result = await recover(environmentOf(disk), options({ acceptLoss: true }));
+    expect([result.started?.generation, result.warning, result.lost]).toEqual([
+      3,
+      'JET_wrnCommittedLogFilesLost',
+      { low: 10, high: 12 },
+    ]);
+    expect(judgeDatabase(disk, DATABASE).header.state).toBe(DATABASE_STATE.cleanShutdown);
+    expect(await outcome(disk)).toBe('done');
   });
 
   it('a required generation that no log reaches', async () => {
@@ -180,6 +196,41 @@ describeWithCorpus('recovery with logs that do not belong together', () => {
     const disk = crashed();
     changeLogHeader(disk, 'SRU00005.log', { signLog: FOREIGN });
     await expectUnharmed(disk, '-530 JET_errBadLogSignature');
+  });
+
+  it('a real log of another stream, which has another number and time, too', async () => {
+    const disk = crashed();
+    const foreign = readFile(diskOfCorpus('recovery', 'srum-dirty'), `${LOGS}/SRU0004E.log`);
+    writeFile(disk, `${LOGS}/SRU00005.log`, foreign);
+    await expectUnharmed(disk, '-530 JET_errBadLogSignature');
+  });
+
+  it('a log of an older stream in front of all that counts: it is left alone', async () => {
+    const disk = diskOfCorpus('recovery', 'srum-dirty');
+    const foreign = readFile(crashed(), `${LOGS}/SRU00003.log`);
+    writeFile(disk, `${LOGS}/SRU00003.log`, foreign);
+    expect(await outcome(disk)).toBe('done');
+    expect(readFile(disk, `${LOGS}/SRU00003.log`)).toEqual(foreign);
+    expect(openDatabaseReader(disk, DATABASE).header.state).toBe(DATABASE_STATE.cleanShutdown);
+
+    // Without the checkpoint, it is where redo would start.
+    const blind = diskOfCorpus('recovery', 'srum-dirty');
+    blind.unlink(`${LOGS}/SRU.chk`);
+    writeFile(blind, `${LOGS}/SRU00003.log`, foreign);
+    await expectUnharmed(blind, '-530 JET_errBadLogSignature');
+  });
+
+  it('an archived log behind the current one: an error, or with consent it is removed', async () => {
+    const disk = crashed();
+    const foreign = readFile(diskOfCorpus('recovery', 'srum-dirty'), `${LOGS}/SRU00051.log`);
+    writeFile(disk, `${LOGS}/SRU00051.log`, foreign);
+    await expectUnharmed(disk, '-528 JET_errMissingLogFile');
+    const result = await recover(environmentOf(disk), options({ acceptLoss: true }));
+    expect([result.warning, result.lost]).toEqual([
+      'JET_wrnCommittedLogFilesRemoved',
+      { low: 10, high: 0x51 },
+    ]);
+    expect(judgeDatabase(disk, DATABASE).header.state).toBe(DATABASE_STATE.cleanShutdown);
   });
 
   it('a log that was not begun behind the one before it', async () => {
@@ -327,6 +378,27 @@ describeWithCorpus('recovery with any checkpoint', () => {
     await expectRecovered(disk, { systemPath: OUT });
     expect(disk.exists(`${OUT}/SRU.chk`)).toBe(true);
     expect(await outcome(disk, { systemPath: OUT })).toBe('done');
+  });
+
+  it('behind what a database requires: its header counts', async () => {
+    const disk = crashed();
+    moveCheckpoint(disk, 6);
+    const result = await recover(environmentOf(disk), options());
+    expect([result.started?.generation, result.startReason]).toEqual([3, 'required']);
+    expect(judgeDatabase(disk, DATABASE).header.state).toBe(DATABASE_STATE.cleanShutdown);
+    expect((await recover(environmentOf(disk), options())).nothingToDo).toBe(true);
+  });
+
+  it('at the end of a stream that ended cleanly, with a database from before', async () => {
+    const disk = diskOfCorpus('recovery', 'srum-clean');
+    const clean = readFile(disk, DATABASE);
+    expect((await recover(environmentOf(disk), options())).nothingToDo).toBe(true);
+    writeFile(disk, DATABASE, readFile(crashed(), DATABASE));
+    const logs = snapshot(disk, LOGS);
+    await expectRecovered(disk);
+    expect(readFile(disk, DATABASE).length).toBe(clean.length);
+    expect(changedFiles(logs, snapshot(disk, LOGS))).not.toContain('SRU.log');
+    expect((await recover(environmentOf(disk), options())).nothingToDo).toBe(true);
   });
 
   it('a system path that does not exist', async () => {
