@@ -330,7 +330,7 @@ function lostRanges(survey: TreeSurvey): LostRange[] {
     }
     if (!claim.isOpen) {
       const { lower, pgno, reason } = claim;
-      lost.push({ lower, upper, pgno, reason, estimate: Math.round(survey.density) });
+      lost.push({ lower, upper, pgno, reason, estimate: nodesOfPage(survey) });
       continue;
     }
     while (at < leaves.length && isBefore(leaves[at]?.first, claim.lower)) at++;
@@ -351,6 +351,11 @@ function isInRange({ first }: SalvageLeaf, upper: Uint8Array | undefined): boole
   return upper === undefined || isBefore(first, upper);
 }
 
+/** Nodes of a page of which nothing is known: as many as others have, and one at least, where there are no others. */
+function nodesOfPage({ density }: Pick<TreeSurvey, 'density'>): number {
+  return Math.max(1, Math.round(density));
+}
+
 /** What is lost of a leaf that is damaged. */
 function lostOfLeaf(
   { density }: TreeSurvey,
@@ -363,7 +368,7 @@ function lostOfLeaf(
   if (isIntact || (undecodable === 0 && nodes + dropped > 0)) return undefined;
   // A number of nodes that is damaged itself says nothing.
   const most = density === 0 ? undecodable : Math.max(1, Math.round(FULL_LEAF * density) - nodes);
-  const estimate = undecodable === 0 ? Math.round(density) : Math.min(undecodable, most);
+  const estimate = undecodable === 0 ? nodesOfPage({ density }) : Math.min(undecodable, most);
   return { lower, upper, pgno, reason, estimate };
 }
 
@@ -380,7 +385,7 @@ function holes(
   upper: Uint8Array | undefined,
 ): LostRange[] {
   const { reason } = claim;
-  const estimate = Math.max(1, Math.round(survey.density));
+  const estimate = nodesOfPage(survey);
   if (inside.length === 0 && (before === undefined || behind === undefined)) {
     return [{ lower: claim.lower, upper, pgno: claim.pgno, reason, estimate }];
   }

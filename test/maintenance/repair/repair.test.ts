@@ -141,4 +141,15 @@ describe.each(PAGE_SIZES)('repair of pages of %i bytes', (pageSize) => {
     await expectSound(fs);
     await expectDone(fs);
   });
+
+  it('says of a table whose only leaf is gone that records are lost, though no other tells how many', async () => {
+    const db = sample(pageSize);
+    blank(db, db.table('NoKey').pgnoFdp);
+    const { report, lost } = await run(db.disk());
+    const table = report.tables.find(({ name }) => name === 'NoKey');
+    expect({ lost, records: table?.records }).toMatchObject({
+      lost: true,
+      records: { kept: 0, lost: { known: 0, estimated: 1 } },
+    });
+  });
 });
