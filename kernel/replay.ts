@@ -5,7 +5,7 @@
  * out there. So every error, and every rule that is not about moving bytes, is stated once, in src/operations/; the same
  * streams replayed with and without the kernel must give the same bytes.
  *
- * An item of a queue is 8 words (src/recovery/replay-memory.ts): kind, address of the record, slot of the page,
+ * An item of a queue is 8 words (src/recovery/replay-layout.ts): kind, address of the record, slot of the page,
  * position in the log, address of the version or 0, flags, number, size of the record.
  */
 
@@ -103,7 +103,9 @@ export function run(queue: usize, from: u32, to: u32, generation: u32): u32 {
     const item = queue + (<usize>(i & QUEUE_MASK) << 5);
     const kind = load<u32>(item);
     if (kind == KIND_NODE) {
-      if (!redo(item, generation)) return i;
+      const record = <usize>load<u32>(item, 4);
+      const version = <usize>load<u32>(item, 16);
+      if (!redo(record, load<u32>(item, 8), generation, load<u32>(item, 12), version, load<u32>(item, 20))) return i;
     } else if (kind == KIND_WAIT) {
       if (<i32>(atomic.load<u32>(<usize>load<u32>(item, 4)) - load<u32>(item, 8)) <= 0) return i;
     } else {
@@ -114,15 +116,20 @@ export function run(queue: usize, from: u32, to: u32, generation: u32): u32 {
   return to;
 }
 
-function redo(item: usize, generation: u32): bool {
-  const record = <usize>load<u32>(item, 4);
-  const slot = load<u32>(item, 8);
-  const version = <usize>load<u32>(item, 16);
+/** Carries out the change of one page; false where it leaves the record alone. */
+export function redo(
+  record: usize,
+  slot: u32,
+  generation: u32,
+  position: u32,
+  version: usize,
+  flags: u32,
+): bool {
   const page = pages + <usize>slot * pageSize;
   const stamp = load<i64>(page, 8);
   const after = load<i64>(record, 8);
   if (stamp >= after) {
-    if (!(load<u32>(item, 20) & ITEM_IN_RANGE)) return false;
+    if (!(flags & ITEM_IN_RANGE)) return false;
     if (version) store<u32>(version, VERSION_DEFERRED);
     return true;
   }
@@ -140,7 +147,7 @@ function redo(item: usize, generation: u32): bool {
   const frame = frames + (<usize>slot << 4);
   store<u32>(frame, MARK_DIRTY_AND_CHANGED);
   store<u32>(frame, generation, 4);
-  store<u32>(frame, load<u32>(item, 12), 8);
+  store<u32>(frame, position, 8);
   return true;
 }
 

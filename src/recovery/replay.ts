@@ -437,7 +437,8 @@ export class Replay {
   #runOwn(): void {
     const { caller } = this.#queues;
     const executor = this.#executor;
-    if (executor.failure === undefined) executor.run(this.#memory.words[caller.control + CONTROL.queued] ?? 0, false);
+    if (executor.failure === undefined)
+      executor.run(this.#memory.words[caller.control + CONTROL.queued] ?? 0, false);
     if (executor.failure !== undefined) this.drain();
   }
 }
