@@ -4,8 +4,8 @@ import { createTable } from '../../../src/engine/schema.js';
 import { EseError } from '../../../src/format/ese-error.js';
 import { pageOffset } from '../../../src/format/page.js';
 import { seededEnvironment } from '../../../src/io/environment.js';
-import type { FileSystem, OpenMode } from '../../../src/io/file-system.js';
-import { createSimulatedDisk } from '../../../src/io/simulated-disk.js';
+import type { FileSystem, LockOptions, OpenMode } from '../../../src/io/file-system.js';
+import { createSimulatedDisk, SimulatedCrash, type SimulatedDisk } from '../../../src/io/simulated-disk.js';
 import type { RepairOptions, RepairResult } from '../../../src/maintenance/repair/repair-report.js';
 import { repair } from '../../../src/maintenance/repair.js';
 import { DAMAGED, type DamagedDatabase, damagedBytes } from '../../support/damaged-database.js';
@@ -56,7 +56,9 @@ describe('a repair refuses', () => {
         return disk.open(path, mode);
       },
     });
-    expect(await errorOf(run(fs))).toBe('JET_errDatabaseFileReadOnly');
+    let phases = 0;
+    expect(await errorOf(run(fs, { onPhase: () => phases++ }))).toBe('JET_errDatabaseFileReadOnly');
+    expect(phases).toBe(0);
     expectUntouched(disk, db);
     expect((await run(fs, { output: '/new.edb' })).report.action).toBe('repaired');
     expectUntouched(disk, db, 'new.edb');
@@ -96,17 +98,44 @@ describe('a repair refuses', () => {
     expectUntouched(fs, db);
   });
 
-  it('to overwrite what it did not make', async () => {
+  it.each<[RepairOptions, string]>([
+    [{ output: '/there' }, 'JET_errFileAlreadyExists'],
+    [{ undoFile: '/there' }, 'JET_errFileAlreadyExists'],
+    [{ temp: '/there' }, 'JET_errFileAlreadyExists'],
+    [{ temp: DAMAGED }, 'JET_errInvalidDatabase'],
+    [{ output: '/nowhere/new.edb' }, 'JET_errInvalidPath'],
+    [{ keepLost: '/there' }, 'JET_errInvalidPath'],
+  ])('to overwrite what it did not make, before it looks at anything: %j', async (options, error) => {
     const db = broken();
     const fs = db.disk();
+    let phases = 0;
     putFile(fs, '/there', Uint8Array.of(1));
-    expect(await errorOf(run(fs, { output: '/there' }))).toBe('JET_errFileAlreadyExists');
-    expect(await errorOf(run(fs, { undoFile: '/there' }))).toBe('JET_errFileAlreadyExists');
-    expect(await errorOf(run(fs, { temp: '/there' }))).toBe('JET_errFileAlreadyExists');
-    expect(await errorOf(run(fs, { temp: DAMAGED }))).toBe('JET_errInvalidDatabase');
-    expect(await errorOf(run(fs, { output: '/nowhere/new.edb' }))).toBe('JET_errInvalidPath');
+    expect(await errorOf(run(fs, { ...options, onPhase: () => phases++ }))).toBe(error);
+    expect(phases).toBe(0);
     expectUntouched(fs, db, 'there');
   });
+
+  it.each<keyof RepairOptions>(['temp', 'output', 'undoFile'])(
+    'a folder that may not be written to, before it looks at anything: %s',
+    async (name) => {
+      const db = broken();
+      const disk = db.disk();
+      disk.mkdir('/locked');
+      const fs: FileSystem = Object.assign(Object.create(disk), {
+        lock: (path: string, options: LockOptions) => {
+          if (path.startsWith('/locked/')) throw new EseError('JET_errFileAccessDenied');
+          return disk.lock(path, options);
+        },
+      });
+      let phases = 0;
+      const options = { [name]: '/locked/1', onPhase: () => phases++ };
+      expect(await errorOf(run(fs, options))).toBe('JET_errFileAccessDenied');
+      expect(phases).toBe(0);
+      expectUntouched(disk, db, 'locked');
+      expect((await run(fs, { ...options, checksOnly: true })).report.action).toBe('declined');
+      expectUntouched(disk, db, 'locked');
+    },
+  );
 
   it('what is no database', async () => {
     const disk = createSimulatedDisk();
@@ -154,18 +183,64 @@ describe('the place of a repaired database', () => {
 });
 
 describe('a repair that is interrupted', () => {
-  it.each(['check', 'scan', 'repair', 'verify'] as const)('in phase %s leaves nothing', async (phase) => {
-    const db = broken();
-    const fs = db.disk();
-    const controller = new AbortController();
-    const work = run(fs, {
-      signal: controller.signal,
-      onPhase: (begun) => {
-        if (begun === phase) controller.abort(new Error('stop'));
+  it.each(['check', 'scan', 'repair', 'verify', 'undo'] as const)(
+    'in phase %s leaves nothing',
+    async (phase) => {
+      const db = broken();
+      const fs = db.disk();
+      const controller = new AbortController();
+      const work = run(fs, {
+        undoFile: '/undo',
+        signal: controller.signal,
+        onPhase: (begun) => {
+          if (begun === phase) controller.abort(new Error('stop'));
+        },
+      });
+      await expect(work).rejects.toThrow('stop');
+      expectUntouched(fs, db);
+    },
+  );
+});
+
+describe('a repair that was killed', () => {
+  /** The disk at the moment when a repair was killed. */
+  const killed = async (): Promise<SimulatedDisk> => {
+    const disk = createSimulatedDisk({ seed: 1 });
+    putFile(disk, DAMAGED, broken().bytes);
+    let left = disk;
+    const work = run(disk, {
+      temp: '/TEMPREPAIR17.EDB',
+      onPhase: (phase) => {
+        if (phase !== 'verify') return;
+        left = disk.fork();
+        disk.faults = () => ({ kind: 'stop' });
       },
     });
-    await expect(work).rejects.toThrow('stop');
-    expectUntouched(fs, db);
+    await expect(work).rejects.toThrow(SimulatedCrash);
+    expect(left.readdir('/')).toEqual(['TEMPREPAIR17.EDB', 'damaged.edb']);
+    return left;
+  };
+
+  it('leaves a database that the next one removes, and tells of', async () => {
+    const left = await killed();
+    for (const name of ['/TEMPREPAIR17.EDB.sort1', '/TEMPREPAIR.EDB', '/other.edb']) {
+      putFile(left, name, Uint8Array.of(1));
+    }
+    const told: string[] = [];
+    await run(left, { temp: '/TEMPREPAIR18.EDB', onLeftover: (path) => told.push(path) });
+    expect(told).toEqual(['/TEMPREPAIR17.EDB']);
+    expect(left.readdir('/')).toEqual(['TEMPREPAIR.EDB', 'damaged.edb', 'other.edb']);
+  });
+
+  it('leaves alone what another session works on, and what nobody was killed over', async () => {
+    const left = await killed();
+    const made = readFile(left, '/TEMPREPAIR17.EDB');
+    putFile(left, '/TEMPREPAIR16.EDB', made);
+    left.lock('/TEMPREPAIR17.EDB', { role: 'eseutil' });
+    const told: string[] = [];
+    await run(left, { temp: '/TEMPREPAIR18.EDB', onLeftover: (path) => told.push(path) });
+    expect(told).toEqual([]);
+    expect(left.readdir('/')).toEqual(['TEMPREPAIR16.EDB', 'TEMPREPAIR17.EDB', 'damaged.edb']);
   });
 });
 
