@@ -4,6 +4,7 @@ import { MERGE_FLAG, MERGE_TYPE } from '../format/log-record-layout.js';
 import { createNodeView, NODE_FLAG, type NodeView, type Page } from '../format/page.js';
 import { encodePageImage } from '../format/page-image.js';
 import { pageFlagsOf } from './page-changes.js';
+import { encodedSize } from './split-plan.js';
 import type { Session } from './transactions.js';
 import type { PathStep, Tree } from './tree-search.js';
 import type { TreeSpaceSource, TreeWriter } from './tree-writer.js';
@@ -11,12 +12,21 @@ import type { TreeSpaceSource, TreeWriter } from './tree-writer.js';
 /**
  * Clean-up of trees (format specification, chapters 2.1.10 and 10.4): nodes that are flag-deleted and that no
  * transaction can see any more are removed; leaves without a live node, or with so few that they fit into the
- * neighbour to the right or else to the left, leave the tree. The last leaf below a page, whose key must stay there,
- * can only go by its left neighbour taking its place.
+ * neighbour to the right or else to the left, leave the tree. Merges of a part of the nodes are for defragmentation,
+ * not for clean-up: each would log a page to save nothing.
+ *
+ * What an internal page has as its last key is its parent's key of it as well: when the last leaf below it goes, the
+ * keys change on all pages above that it was the last of. At the right edge of the tree these keys are empty, and the
+ * page that would be there next has none: so the last leaf stays if it is the only one below its parent, and takes
+ * over the nodes of the leaf before.
  */
 
 const NO_BYTES = new Uint8Array(0);
 const NODE_OVERHEAD = 6;
+const TAG_BYTES = 4;
+const KEY_LENGTH_BYTES = 2;
+const PREFIX_LENGTH_BYTES = 2;
+const POINTER_BYTES = 4;
 /** Free share of the neighbour that a merge leaves, so that the next insert does not split it again. */
 const MERGE_RESERVE = 0.2;
 /** What is left of the data of a dead node that has to stay (chapter 10.4, step 2). */
@@ -27,6 +37,12 @@ interface ParentChange {
   readonly page: Page;
   readonly line: number;
   readonly flags: number;
+}
+
+/** What the pages above do, from the root side down, and the key that some of them give to a pointer. */
+interface ParentChanges {
+  readonly parents: readonly ParentChange[];
+  readonly separator: Uint8Array;
 }
 
 export class TreeCleaner {
@@ -82,18 +98,46 @@ export class TreeCleaner {
 
   /** Takes a leaf out of the tree that has nothing but one dead node. */
   #removeLeaf(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): void {
-    const parents = parentChanges(path, this.#node);
-    if (parents === 'root') {
+    const above = parentChanges(path, this.#node);
+    if (above === 'root') {
       this.#emptyTree(session, tree, leaf, path);
-    } else if (parents !== undefined) {
-      this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.emptyPage, size: 0 });
-      this.#freePages(session, tree, leaf, parents);
-    } else if (!this.#mergeLeft(session, tree, leaf, path) && tree.isUnique) {
+    } else if (above !== undefined) {
+      this.#logMerge(session, tree, leaf, above, { mergetype: MERGE_TYPE.emptyPage, size: 0 });
+      this.#freePages(session, tree, leaf, above.parents);
+      this.#removeOnlyLeaf(session, tree, leaf.pgnoNext);
+    } else if (
+      !this.#mergeLeft(session, tree, leaf, path) &&
+      !this.#refill(session, tree, leaf) &&
+      tree.isUnique
+    ) {
       leaf.readNode(0, this.#node);
       if (this.#node.dataLength > DEAD_DATA.length) {
         this.#trees.changes.replace(session, tree, leaf, 0, this.#node, DEAD_DATA, false);
       }
     }
+  }
+
+  /** Empties the tree if this leaf, which had to stay dead at its right edge, is the only one that is left. */
+  #removeOnlyLeaf(session: Session, tree: Tree, pgno: number): void {
+    if (pgno === 0) return;
+    const { search, changes } = this.#trees;
+    const leaf = changes.context.pages.readPage(pgno);
+    const isOnly = leaf.pgnoPrev === 0 && leaf.pgnoNext === 0 && leaf.nodeCount === 1;
+    if (!isOnly || !this.#isDead(tree, leaf, 0)) return;
+    search.findEnd(tree);
+    this.#emptyTree(session, tree, leaf, search.path());
+  }
+
+  /** Moves all nodes of the leaf before to the last leaf of the tree, whose only node is dead. Returns whether it does. */
+  #refill(session: Session, tree: Tree, leaf: Page): boolean {
+    if (leaf.pgnoNext !== 0 || leaf.pgnoPrev === 0) return false;
+    const { search, changes } = this.#trees;
+    const left = changes.context.pages.readPage(leaf.pgnoPrev);
+    left.readNode(0, this.#node);
+    search.find(tree, left.key(this.#node), left.data(this.#node).slice());
+    if (!this.#mergeRight(session, tree, left, search.path(), 0)) return false;
+    changes.delete(session, tree, leaf, leaf.nodeCount - 1);
+    return true;
   }
 
   /** The last leaf of a tree has nothing left: its root becomes an empty leaf. */
@@ -113,34 +157,44 @@ export class TreeCleaner {
     for (const { pgno } of pages) this.#space.freePage(session, tree, pgno);
   }
 
-  /** Moves what lives on a leaf to its right neighbour, if it fits and has the same page above. Returns whether it does. */
-  #mergeRight(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): boolean {
-    const { changes } = this.#trees;
-    const { pages } = changes.context;
-    const parent = path[path.length - 1];
-    // Only a neighbour under the same parent: the separators above stay true then.
-    if (leaf.pgnoNext === 0 || parent === undefined || parent.line >= parent.page.nodeCount - 1) return false;
+  /**
+   * Moves what lives on a leaf to its right neighbour, if that keeps a share of `reserve` free. Returns whether it does.
+   */
+  #mergeRight(
+    session: Session,
+    tree: Tree,
+    leaf: Page,
+    path: readonly PathStep[],
+    reserve = MERGE_RESERVE,
+  ): boolean {
+    const { pages } = this.#trees.changes.context;
+    if (leaf.pgnoNext === 0) return false;
     const right = pages.readPage(leaf.pgnoNext);
     const size = this.#sizeFor(tree, leaf, right);
-    if (size === undefined || size > right.cbFree - right.dataAreaBytes * MERGE_RESERVE) return false;
-    const parents = [{ ...parent, flags: MERGE_FLAG.deletePointer }];
-    this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.fullRight, size });
-    this.#freePages(session, tree, leaf, parents);
+    if (size === undefined || size > right.cbFree - right.dataAreaBytes * reserve) return false;
+    const above = parentChanges(path, this.#node);
+    if (above === undefined || above === 'root') return false;
+    this.#logMerge(session, tree, leaf, above, { mergetype: MERGE_TYPE.fullRight, size });
+    this.#freePages(session, tree, leaf, above.parents);
     return true;
   }
 
-  /** Moves what lives on a leaf to its left neighbour, if it fits and has the same page above. Returns whether it does. */
+  /**
+   * Moves what lives on a leaf to its left neighbour, if it fits and has the same page above. The last leaf of the tree
+   * stays: rows that are appended come there. Returns whether it does.
+   */
   #mergeLeft(session: Session, tree: Tree, leaf: Page, path: readonly PathStep[]): boolean {
     const { pages } = this.#trees.changes.context;
     const parent = path[path.length - 1];
-    if (leaf.pgnoPrev === 0 || parent === undefined || parent.line === 0) return false;
+    if (leaf.pgnoPrev === 0 || leaf.pgnoNext === 0 || parent === undefined || parent.line === 0) return false;
     const left = pages.readPage(leaf.pgnoPrev);
     const size = leaf.nodeCount === 1 && this.#isDead(tree, leaf, 0) ? 0 : this.#sizeFor(tree, leaf, left);
     if (size === undefined || (size > 0 && size > left.cbFree - left.dataAreaBytes * MERGE_RESERVE)) {
       return false;
     }
     const parents = [{ ...parent, flags: MERGE_FLAG.deletePointer | MERGE_FLAG.keyChange }];
-    this.#logMerge(session, tree, leaf, parents, { mergetype: MERGE_TYPE.fullLeft, size });
+    const above = { parents, separator: NO_BYTES };
+    this.#logMerge(session, tree, leaf, above, { mergetype: MERGE_TYPE.fullLeft, size });
     this.#freePages(session, tree, leaf, parents);
     return true;
   }
@@ -168,7 +222,7 @@ export class TreeCleaner {
     session: Session,
     tree: Tree,
     leaf: Page,
-    parents: readonly ParentChange[],
+    { parents, separator }: ParentChanges,
     merge: { readonly mergetype: number; readonly size: number },
   ): void {
     const { changes } = this.#trees;
@@ -225,6 +279,7 @@ export class TreeCleaner {
         cbSizeMaxTotal: merge.size,
         mergeFlags: MERGE_FLAG.emptyPage,
         mergetype: merge.mergetype,
+        keyParentSep: separator,
         // The first node that moves to the right, or the last that moves to the left.
         ilineMerge: merge.mergetype === MERGE_TYPE.fullLeft ? leaf.nodeCount - 1 : 0,
         ...(isMove ? encodePageImage(leaf, dbtime) : { preimage: NO_BYTES, preimageFlags: 0 }),
@@ -250,26 +305,46 @@ function parentFields(above: ParentChange | undefined) {
 }
 
 /**
- * What the pages above a leaf do when it leaves the tree, from the root side down; `root` if it is the last leaf;
- * undefined if it has to stay: a page that is not at the right edge of the tree must end with its parent's key.
+ * What the pages above a leaf do when it leaves the tree, and its keys belong to the leaf on its right; `root` if it is
+ * the last leaf; undefined if it has to stay: at the right edge of the tree as the only one below its parent, or where
+ * a key that has to change finds no room.
  */
-function parentChanges(path: readonly PathStep[], node: NodeView): ParentChange[] | 'root' | undefined {
-  const changes: ParentChange[] = [];
+function parentChanges(path: readonly PathStep[], node: NodeView): ParentChanges | 'root' | undefined {
+  const parents: ParentChange[] = [];
+  let separator = NO_BYTES;
   for (let depth = path.length - 1; depth >= 0; depth--) {
     const step = path[depth];
     if (step === undefined) return undefined;
     const { page, line } = step;
-    if (page.nodeCount === 1) {
-      if (page.isRoot) return 'root';
-      changes.unshift({ page, line, flags: MERGE_FLAG.emptyPage });
+    const isLast = line === page.nodeCount - 1;
+    if (separator.length > 0) {
+      if (!hasRoomForKey(page, line, separator, node)) return undefined;
+      parents.unshift({ page, line, flags: MERGE_FLAG.keyChange });
+      if (!isLast) return { parents, separator };
       continue;
     }
-    if (line === page.nodeCount - 1) {
-      page.readNode(line, node);
-      if (node.prefixLength + node.suffixLength > 0) return undefined;
+    if (page.nodeCount === 1) {
+      if (page.isRoot) return 'root';
+      parents.unshift({ page, line, flags: MERGE_FLAG.emptyPage });
+      continue;
     }
-    changes.unshift({ page, line, flags: MERGE_FLAG.deletePointer });
-    return changes;
+    parents.unshift({ page, line, flags: MERGE_FLAG.deletePointer });
+    if (!isLast) return { parents, separator };
+    page.readNode(line, node);
+    if (node.prefixLength + node.suffixLength === 0) {
+      return depth === path.length - 1 ? { parents, separator } : undefined;
+    }
+    page.readNode(line - 1, node);
+    separator = page.key(node).slice();
   }
   return undefined;
+}
+
+/** Whether the pointer at a line, which has a key, can have this one instead. */
+function hasRoomForKey(page: Page, line: number, key: Uint8Array, node: NodeView): boolean {
+  page.readNode(line, node);
+  const { prefixLength, suffixLength } = node;
+  if (prefixLength + suffixLength === 0) return false;
+  const head = TAG_BYTES + KEY_LENGTH_BYTES + (prefixLength > 0 ? PREFIX_LENGTH_BYTES : 0);
+  return encodedSize(page, key, POINTER_BYTES) <= page.cbFree + head + suffixLength + POINTER_BYTES;
 }
