@@ -23,7 +23,7 @@ const EMPTY_RUNS = 10;
 /** Sizes of the files in GiB. */
 const SIZES = (process.env.ESEKIT_BENCH_GIB ?? '1,4').split(',').map(Number);
 
-const eseutil = fileURLToPath(new URL('../dist/cli/eseutil.js', import.meta.url));
+const eseutil = fileURLToPath(new URL('../dist/bin/eseutil.js', import.meta.url));
 
 /** @param {string} file */
 function readAll(file) {

@@ -25,7 +25,7 @@ const PROCESS_ROUNDS = 3;
 const GIB = 2 ** 30;
 const FORMATS = /** @type {const} */ (['csv', 'jsonl', 'canonical']);
 
-const esekit = fileURLToPath(new URL('../dist/cli/esekit.js', import.meta.url));
+const esekit = fileURLToPath(new URL('../dist/bin/esekit.js', import.meta.url));
 
 /** @param {'csv' | 'jsonl' | 'canonical'} format */
 async function exportInProcess(format) {

@@ -21,7 +21,7 @@ const DATA_BYTES = 100;
 const DISK_BYTES = 4 * 2 ** 30;
 const MIB = 2 ** 20;
 
-const eseutil = fileURLToPath(new URL('../dist/cli/eseutil.js', import.meta.url));
+const eseutil = fileURLToPath(new URL('../dist/bin/eseutil.js', import.meta.url));
 
 /** @param {string} folder */
 function writeLogs(folder) {

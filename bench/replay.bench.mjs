@@ -25,7 +25,7 @@ const ROUNDS = 5;
 const DISK_BYTES = 8 * 2 ** 30;
 const MIB = 2 ** 20;
 
-const eseutil = fileURLToPath(new URL('../dist/cli/eseutil.js', import.meta.url));
+const eseutil = fileURLToPath(new URL('../dist/bin/eseutil.js', import.meta.url));
 
 /**
  * Fills a database that exists only in its log.

@@ -9,7 +9,7 @@ import { isBuilt } from '../support/built.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
-const program = fileURLToPath(new URL('../../dist/cli/eseutil.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/bin/eseutil.js', import.meta.url));
 
 describeWithCorpus('/y', () => {
   const source = corpusPath('databases', 'test.edb');

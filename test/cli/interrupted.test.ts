@@ -8,7 +8,7 @@ import { isBuilt } from '../support/built.js';
 import { temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
-const program = fileURLToPath(new URL('../../dist/cli/eseutil.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/bin/eseutil.js', import.meta.url));
 const fixture = fileURLToPath(new URL('../../native-fixtures/crash-4k/E00.log.gz', import.meta.url));
 const LOGS = 400;
 const SIGINT = 2;

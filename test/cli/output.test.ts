@@ -172,7 +172,7 @@ describeWithCorpus('--json=FILE', () => {
 });
 
 describeWithCorpus('through the real process', () => {
-  const program = (name: string) => fileURLToPath(new URL(`../../dist/cli/${name}.js`, import.meta.url));
+  const program = (name: string) => fileURLToPath(new URL(`../../dist/bin/${name}.js`, import.meta.url));
   const hasProgram = isBuilt(program('eseutil'));
   const log = corpusPath('logs', 'secedit', 'edb.log');
 

@@ -12,7 +12,7 @@ import { isBuilt } from '../support/built.js';
 import { eseutil, eseutilJson, temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
-const program = fileURLToPath(new URL('../../dist/cli/eseutil.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/bin/eseutil.js', import.meta.url));
 
 describe('exit codes: a function of the number', () => {
   test.each([

@@ -8,7 +8,7 @@ import { type Programs, programsIn } from '../../src/drill/programs.js';
 import { nodeFileSystem } from '../../src/io/node-file-system.js';
 import { isBuilt } from '../support/built.js';
 
-const scripts = fileURLToPath(new URL('../../dist/cli', import.meta.url));
+const scripts = fileURLToPath(new URL('../../dist/bin', import.meta.url));
 const folders: string[] = [];
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });

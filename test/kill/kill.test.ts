@@ -26,7 +26,7 @@ const KILLS_PER_ROUND_MOST = 3;
 /** No child ends by itself. */
 const ROWS = 10_000_000;
 
-const scripts = fileURLToPath(new URL('../../dist/cli', import.meta.url));
+const scripts = fileURLToPath(new URL('../../dist/bin', import.meta.url));
 
 describe('a program that is killed while it loads a database', () => {
   it.skipIf(!isBuilt(join(scripts, 'esekit.js')))(
