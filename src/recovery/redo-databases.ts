@@ -70,6 +70,8 @@ export class RedoDatabases {
   readonly #slots: (AttachedDatabase | DeferredDatabase | undefined)[] = new Array(DBID_MAX + 1).fill(
     undefined,
   );
+  /** Databases that were clean later on, of which the log has come to the detach. */
+  readonly #leftAside = new Set<string>();
   /** In a rehearsal: headers as they would be now, by path. */
   readonly #rehearsed = new Map<string, Uint8Array>();
 
@@ -280,8 +282,8 @@ export class RedoDatabases {
   detach(dbid: number, lgpos: Lgpos): void {
     const database = this.#slots[dbid];
     this.#slots[dbid] = undefined;
-    if (database?.kind !== 'attached') return;
-    this.release(database, lgpos);
+    if (database?.kind === 'attached') this.release(database, lgpos);
+    else if (database?.path !== undefined && database.reason === 'future') this.#leftAside.add(database.path);
   }
 
   /** Makes a database clean at `lgpos` and closes it. One whose creation did not end is removed. */
@@ -304,7 +306,10 @@ export class RedoDatabases {
   mendLeftAside(): void {
     const { fs } = this.#options.environment;
     for (const { path, reason } of this.deferred()) {
-      if (path === undefined || reason !== 'future' || areHeaderCopiesEqual(fs, path)) continue;
+      if (path !== undefined && reason === 'future') this.#leftAside.add(path);
+    }
+    for (const path of this.#leftAside) {
+      if (!fs.exists(path) || areHeaderCopiesEqual(fs, path)) continue;
       const file = openExclusive(fs, path, 'write', { role: 'eseutil' });
       try {
         mendHeader(file);

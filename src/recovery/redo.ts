@@ -37,6 +37,7 @@ import { boundLevel, createRecordKeeper, RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
 import { Replay } from './replay.js';
 import { createFrameMemory, createReplayMemory } from './replay-memory.js';
+import { takeBackUnlogged } from './take-back.js';
 
 export interface RedoOptions {
   readonly environment: Environment;
@@ -158,6 +159,8 @@ export class Redo {
   /** Carries out changes of pages, where the host has memory that threads share. */
   readonly #replay: Replay | undefined;
   readonly #keep = createRecordKeeper();
+  /** Whether the records at hand are those of the undo phase of an earlier recovery. */
+  #isUndoing = false;
   readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
   #bytesRead = 0;
   #start: Lgpos = { generation: 0, isec: 0, ib: 0 };
@@ -401,8 +404,13 @@ export class Redo {
       case LRTYP.RootPageMove:
         this.#redoTransactionRecord(cursor.record());
         return;
+      case LRTYP.RecoveryUndo:
+      case LRTYP.RecoveryUndo2:
+        this.#isUndoing = true;
+        return;
       case LRTYP.Init:
       case LRTYP.Init2:
+        this.#isUndoing = false;
         this.#drain();
         this.#endSessions();
         return;
@@ -539,7 +547,9 @@ export class Redo {
         const session = this.#session(record.procid);
         if (!session.isAfterFirstBegin) return;
         this.#replay?.flushNotes();
-        session.level = boundLevel(session.level - record.levelRollback);
+        const level = boundLevel(session.level - record.levelRollback);
+        if (this.#isUndoing) this.#takeBackLeftOver(session, level);
+        session.level = level;
         this.versions.dropAbove(record.procid, session.level);
         if (session.level === 0) this.versions.finish(record.procid);
         return;
@@ -562,6 +572,29 @@ export class Redo {
         return;
       default:
         return;
+    }
+  }
+
+  /**
+   * An earlier recovery rolls a transaction back, and changes of it are left: it had to do without a database that is
+   * here now (`/i`), so its log does not say how they are taken back. Outside of an undo phase, what is left belongs to
+   * trees that went with their transaction.
+   */
+  #takeBackLeftOver(session: RedoSession, level: number): void {
+    const { procid } = session;
+    this.#drain();
+    const logged = new Map<AttachedDatabase, number>();
+    for (;;) {
+      const version = this.versions.newest(procid);
+      if (version === undefined || version.level <= level) return;
+      const database = this.databases.at(version.dbid);
+      if (database?.kind === 'attached' && database.context !== undefined && this.#isBehindAttach(database)) {
+        const { context } = database;
+        const dbtimeLogged = logged.get(database) ?? database.dbtimeCurrent;
+        logged.set(database, dbtimeLogged);
+        this.#guard(database, () => takeBackUnlogged(version, session, database, context, dbtimeLogged));
+      }
+      this.versions.remove(procid, version.rceid);
     }
   }
 
@@ -676,6 +709,7 @@ export class Redo {
 
   /** Term or RecoveryQuit: a run ended. Its ShutDownMark stands for the detach of what was still attached. */
   #endRun(detachesAll: boolean): void {
+    this.#isUndoing = false;
     this.#drain();
     this.#endSessions();
     this.lgposQuit = { ...this.lgpos };

@@ -1,5 +1,4 @@
 import type { LogWriter } from '../engine/log-writer.js';
-import { type Tree, TreeSearch } from '../engine/tree-search.js';
 import { DBTIME_NIL } from '../format/dbtime.js';
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import {
@@ -16,6 +15,7 @@ import type { Redo } from './redo.js';
 import type { AttachedDatabase } from './redo-database.js';
 import type { RedoSession } from './redo-session.js';
 import type { RedoVersion } from './redo-versions.js';
+import { placeOfChange } from './take-back.js';
 
 /** Writes records of recovery: encoded, appended, forgotten. */
 export interface RecoveryLog {
@@ -112,42 +112,12 @@ function undoChange(session: RedoSession, version: RedoVersion, redo: Redo, log:
     return;
   }
   const { context } = database;
-  const isUnique = (version.pageFlags & LOG_PAGE_FLAG.unique) !== 0;
-  const tree: Tree = {
-    pgnoFdp: version.pgnoFDP,
-    objid: version.objidFDP,
-    isUnique,
-    isSpace: false,
-    appendFree: 0,
-  };
-  const search = new TreeSearch(context.pages);
-  search.find(tree, version.key, version.bookmarkData);
-  const page = search.leaf;
-  if (!search.isExact) {
-    throw new EseError('JET_errBadBookmark', 'a change that is to be undone is not there', {
-      file: database.path,
-      pgno: page.pgno,
-    });
-  }
-  const pageFlags = isUnique ? LOG_PAGE_FLAG.unique : 0;
-  const common = {
-    procid,
-    dbid: version.dbid,
-    pgno: page.pgno,
-    trxBegin0: session.trxBegin0,
-    level: version.level,
-    iline: search.line,
-    rceid: version.rceid,
-    pgnoFDP: version.pgnoFDP,
-    objidFDP: version.objidFDP,
-    bookmarkKey: version.key,
-    bookmarkData: version.bookmarkData,
-  };
+  const { page, line, pageFlags, fields } = placeOfChange(version, session, database.path, context);
   if (!version.isUndoInfoLogged) {
-    page.readNode(search.line, node);
+    page.readNode(line, node);
     const isReplace = version.operation === UNDO_OPERATION.replace;
     log.append('UndoInfo', {
-      ...common,
+      ...fields,
       dbtime: DBTIME_NIL,
       dbtimeBefore: DBTIME_NIL,
       pageFlags: pageFlags | LOG_PAGE_FLAG.versioned,
@@ -161,7 +131,7 @@ function undoChange(session: RedoSession, version: RedoVersion, redo: Redo, log:
   const dbtime = nextDbtime(database);
   log.encoder.clear();
   const record = log.encoder.encode('Undo', {
-    ...common,
+    ...fields,
     dbtime,
     dbtimeBefore: page.dbtime,
     pageFlags,

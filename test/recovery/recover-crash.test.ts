@@ -26,7 +26,7 @@ interface Stream {
   readonly name: string;
   readonly database: string;
   readonly options: RecoveryOptions;
-  readonly start: () => SimulatedDisk;
+  readonly start: () => SimulatedDisk | Promise<SimulatedDisk>;
   /** Whether the database is to be there in the end. */
   readonly undone: number;
 }
@@ -53,6 +53,26 @@ const STREAMS: Stream[] = [
     },
     undone: 2,
   },
+  {
+    name: 'a database that an earlier recovery had to do without',
+    database: `${LOGS}/SRUDB.dat`,
+    options: { baseName: 'SRU', logPath: LOGS, systemPath: LOGS, databasePath: LOGS },
+    start: async () => {
+      const disk = diskOfCorpus('recovery', 'srum-crash-undo');
+      disk.rename(`${LOGS}/SRUDB.dat`, `${OUT}/SRUDB.dat`);
+      await recover(environmentOf(disk), {
+        baseName: 'SRU',
+        logPath: LOGS,
+        systemPath: LOGS,
+        databasePath: LOGS,
+        ignoreMissing: true,
+      });
+      disk.rename(`${OUT}/SRUDB.dat`, `${LOGS}/SRUDB.dat`);
+      return disk;
+    },
+    // The log says so already.
+    undone: 0,
+  },
 ];
 
 /** What the pages say, stamps apart: an undo that is repeated takes new ones. */
@@ -64,6 +84,22 @@ function contentsOf(disk: SimulatedDisk, path: string): string[] {
   });
 }
 
+describeWithCorpus('a database that an earlier recovery had to do without', () => {
+  it('has what was committed, and nothing of the transaction that was open', async () => {
+    const [whole, , late] = STREAMS;
+    const contents: string[][] = [];
+    for (const stream of [whole, late]) {
+      if (stream === undefined) throw new Error('there is no such stream');
+      const disk = await stream.start();
+      const { databases } = await recover(environmentOf(disk), stream.options);
+      expect(databases.map(({ action }) => action)).toEqual(['recovered']);
+      judgeDatabase(disk, stream.database);
+      contents.push(contentsOf(disk, stream.database));
+    }
+    expect(contents[1]).toEqual(contents[0]);
+  });
+});
+
 describe.each(STREAMS)('recovery killed at any moment: $name', ({ database, options, start, undone }) => {
   describeWithCorpus('then run again', () => {
     let expected: string[];
@@ -71,7 +107,7 @@ describe.each(STREAMS)('recovery killed at any moment: $name', ({ database, opti
     let calls: number[];
 
     beforeAll(async () => {
-      const disk = start();
+      const disk = await start();
       calls = [];
       disk.faults = (call) => {
         if (isMutation(call)) calls.push(call.number);
@@ -89,7 +125,7 @@ describe.each(STREAMS)('recovery killed at any moment: $name', ({ database, opti
     it('gives the same database', { timeout: 900_000 }, async () => {
       const chosen = calls.filter((_, i) => i % EVERY === 0 || i > calls.length - 30);
       for (const number of chosen) {
-        const disk = start();
+        const disk = await start();
         let place = '';
         disk.faults = (call) => {
           const fault = stopAtCall(number)(call);
