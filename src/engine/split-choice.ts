@@ -205,6 +205,18 @@ export function chooseSplit(question: SplitQuestion): SplitChoice {
     dataOf: dataOf(question, kind !== SPLIT_OPERATION.none),
   });
 
+  if (isInsert && isHotpoint(page, operation.line)) {
+    // What lies behind the run goes to the new page; the run then has the room up to the end of its page, and the next
+    // time its page is full, only the new node goes.
+    const { line } = operation;
+    if (line < page.nodeCount) withoutOperation();
+    const over = overflow(line, most);
+    if (!over.split && !over.new) {
+      return result(SPLIT_TYPE.right, line, choosePrefix(0, line), choosePrefix(line, lines.count - line));
+    }
+    readLines(question, true);
+    kind = operation.kind;
+  }
   if (page.isRoot) {
     if (bytesOf(lines.sumsMost, 0, lines.count) - choosePrefix(0, lines.count).saved > most) {
       withoutOperation();
@@ -224,6 +236,24 @@ export function chooseSplit(question: SplitQuestion): SplitChoice {
     if (kind === SPLIT_OPERATION.none) throw new Error(`page ${page.pgno} cannot be split`);
     withoutOperation();
   }
+}
+
+/**
+ * Whether a node inserted at a line goes on with a run of inserts in the order of their keys, each behind the one before
+ * (chapter 2.1.9): the two nodes before it are the last ones that the page has got, which their places show.
+ */
+function isHotpoint(page: Page, line: number): boolean {
+  if (page.isRoot || !page.isLeaf || line < 2) return false;
+  const placeOf = (other: number): number => {
+    page.readNode(other, view);
+    return view.suffixOffset;
+  };
+  const first = placeOf(line - 2);
+  if (placeOf(line - 1) <= first) return false;
+  for (let other = 0; other < page.nodeCount; other++) {
+    if (other !== line - 2 && other !== line - 1 && placeOf(other) >= first) return false;
+  }
+  return true;
 }
 
 /** A node behind all others begins a page of its own, and its key may become the prefix there. */
