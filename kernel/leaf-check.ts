@@ -18,6 +18,8 @@
  * | 133 Ki | 8 Ki | lines that somebody else must look at |
  */
 
+import { areApart } from './tags';
+
 const OUT_LIVE: usize = 64;
 const OUT_LISTED: usize = 68;
 const ROW_HASHES: usize = 128;
@@ -100,31 +102,6 @@ function compareToBound(isUnique: bool, bound: usize, boundLength: u32): i32 {
     if (difference) return difference;
   }
   return <i32>length - <i32>boundLength;
-}
-
-/** Whether all tags of the page are apart; they lie below `used`. */
-function areApart(mask: u32, tags: usize, count: u32, used: u32, sizeAt: usize): bool {
-  let unmet: u32 = 0;
-  for (let itag: u32 = 0; itag < count; itag += 1) {
-    const tag = tags - (<usize>itag << 2);
-    const size = <u32>load<u16>(tag) & mask;
-    if (size == 0) continue;
-    unmet += 1;
-    store<u16>(sizeAt + ((<usize>load<u16>(tag, 2) & mask) << 1), <u16>size);
-  }
-  for (let at: u32 = 0; at < used; ) {
-    const size = <u32>load<u16>(sizeAt + (<usize>at << 1));
-    if (size == 0) {
-      at += 1;
-      continue;
-    }
-    at += size;
-    unmet -= 1;
-  }
-  for (let itag: u32 = 0; itag < count; itag += 1) {
-    store<u16>(sizeAt + ((<usize>load<u16>(tags - (<usize>itag << 2), 2) & mask) << 1), 0);
-  }
-  return unmet == 0;
 }
 
 /**

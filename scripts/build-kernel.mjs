@@ -8,20 +8,22 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const kernels = [
   ['kernel/page-checksum.ts', 'src/format/page-checksum-wasm.ts', 'PAGE_CHECKSUM_WASM'],
+  ['kernel/bulk.ts', 'src/engine/bulk/bulk-wasm.ts', 'BULK_WASM'],
   ['kernel/leaf-check.ts', 'src/maintenance/integrity/leaf-check-wasm.ts', 'LEAF_CHECK_WASM'],
   ['kernel/replay-walk.ts', 'src/recovery/replay-wasm.ts', 'REPLAY_WASM'],
 ];
 /** Kernels whose threads work on one memory. */
 const shared = ['kernel/replay-walk.ts'];
 /** What kernels are made of besides their own file. */
-const parts = ['kernel/replay.ts'];
+const parts = ['kernel/replay.ts', 'kernel/tags.ts'];
 const common = ['scripts/build-kernel.mjs', 'package.json'];
 
 /** @param {string} file */
 const modified = (file) => statSync(`${root}${file}`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 for (const [source = '', target = '', name = ''] of kernels) {
-  if (modified(target) <= Math.max(...[source, ...parts, ...common].map(modified))) await build(source, target, name);
+  if (modified(target) <= Math.max(...[source, ...parts, ...common].map(modified)))
+    await build(source, target, name);
 }
 
 /**

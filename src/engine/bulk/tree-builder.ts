@@ -12,8 +12,8 @@ import { ADD_OUTCOME, PendingNodes, stateBytes } from './pending-nodes.js';
  * specification, chapters 2.1 and 7.3.5).
  */
 
-/** Pages that are collected for one write, in bytes. */
-const WINDOW_BYTES = 2 * 1024 * 1024;
+/** Pages that are collected for one write, in bytes: with those that are read they stay in a cache of 1 MiB. */
+const WINDOW_BYTES = 512 * 1024;
 /** Nodes collected for one leaf, in pages: a good prefix makes many of them fit. */
 const LEAF_PAGES = 8;
 const BRANCH_PAGES = 2;

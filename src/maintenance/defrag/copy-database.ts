@@ -19,8 +19,8 @@ import { copiedTables, makeDatabase } from './new-database.js';
  * specification, chapter 7.3).
  */
 
-/** Memory for the pages that are read at once, in bytes. */
-export const READ_BYTES = 2 * 1024 * 1024;
+/** Memory for the pages that are read at once, in bytes; see the window of the writer. */
+export const READ_BYTES = 512 * 1024;
 
 export interface CopyOptions {
   /** Numbers of trees, column ids and ids of long values stay as they are. */
