@@ -46,9 +46,10 @@ export function createOwnFrames(pageSize: number): FrameMemory {
 export function createReusedFrames(pageSize: number): FrameMemory {
   const unused: Frame[] = [];
   const grow = (): void => {
-    const slab = new ArrayBuffer(Math.max(SLAB_BYTES, pageSize));
-    for (let at = slab.byteLength - pageSize; at >= 0; at -= pageSize) {
-      unused.push(cleanFrame(new Page(new Uint8Array(slab, at, pageSize), 0)));
+    // Nothing is to be read from a page before it was filled or built: that its memory is zeroed would be for nothing.
+    const { buffer, byteOffset, length } = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, pageSize));
+    for (let at = length - pageSize; at >= 0; at -= pageSize) {
+      unused.push(cleanFrame(new Page(new Uint8Array(buffer, byteOffset + at, pageSize), 0)));
     }
   };
   return {

@@ -141,6 +141,8 @@ export class LogWriter {
   readonly #csecNewLog: number;
   #handle: FileHandle | undefined;
   #header: NewLogHeader;
+  /** That of the header, which has another shape in every generation: this is asked for with every record. */
+  #generation: number;
   /** Segments of the current log file, which may have another size than new ones. */
   #csecLGFile: number;
 
@@ -197,6 +199,7 @@ export class LogWriter {
     this.#words = new Int32Array(buffer, byteOffset, byteLength / 4);
 
     this.#header = tail?.header ?? headerOfNewStream(environment);
+    this.#generation = this.#header.generation;
     this.#csecLGFile = this.#header.csecLGFile;
     if (options.reserves !== false) this.#files.ensureReserves();
     if (tail !== undefined) {
@@ -215,7 +218,7 @@ export class LogWriter {
 
   /** Generation of the current log. */
   get generation(): number {
-    return this.#header.generation;
+    return this.#generation;
   }
 
   /** Header of the current log: signature of the stream, creation time, version. */
@@ -291,7 +294,7 @@ export class LogWriter {
     const ib = this.#ib;
     // The rules of the last segments of a log are those of `#makeRoom`.
     if (ib === 0 || ib + size >= SEGMENT_BYTES || this.#isec >= this.#csecLGFile - 2) return -1;
-    lgpos.generation = this.#header.generation;
+    lgpos.generation = this.#generation;
     lgpos.isec = this.#endIsec;
     lgpos.ib = this.#endIb;
     const at = this.#at();
@@ -557,6 +560,7 @@ export class LogWriter {
       },
     });
     this.#header = { ...header, fLGFlags: flags };
+    this.#generation = header.generation;
     this.#csecLGFile = header.csecLGFile;
     this.#firstIsec = this.#isec = this.#endIsec = 1;
     this.#ib = this.#endIb = 0;

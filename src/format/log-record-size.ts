@@ -161,6 +161,7 @@ function exceptionalBytes(view: DataView, offset: number, lrtyp: number): number
     case LRTYP.UndoInfo:
       return view.getUint16(offset + 54, true);
     default:
-      return -(view.getUint16(offset + 44, true) & ~REPLACE_COUNT_MASK);
+      // Not by a minus alone: -0 would make a double of the sum, and of every position that is computed from it.
+      return 0 - (view.getUint16(offset + 44, true) & ~REPLACE_COUNT_MASK);
   }
 }
