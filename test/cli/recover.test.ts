@@ -1,4 +1,13 @@
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { corpusPath, describeWithCorpus } from '../corpus.js';
@@ -82,6 +91,20 @@ describeWithCorpus('/r tells', () => {
       0,
       'WARNING: the checkpoint is damaged or belongs to other logs: recovery begins with the oldest log\n',
     ]);
+  });
+
+  test('that a database requires logs in front of the checkpoint', async () => {
+    const set = recoverySet('srum-clean');
+    copyFileSync(corpusPath('recovery', 'srum-crash-redo', 'SRUDB.dat'), join(set, 'SRUDB.dat'));
+    chmodSync(join(set, 'SRUDB.dat'), 0o600);
+    const run = await eseutil(['-r', 'SRU', '-l', set, '-s', set, '-d', set]);
+    expect([run.exit, run.stderr]).toEqual([
+      0,
+      'WARNING: a database requires logs in front of the checkpoint: recovery begins with generation 3 (0x3)\n',
+    ]);
+    expect((await eseutil(['-mh', join(set, 'SRUDB.dat')])).lines).toContain(
+      '            State: Clean Shutdown',
+    );
   });
 
   test('which logs there are, where there are none of the base name', async () => {
@@ -269,6 +292,7 @@ describeWithCorpus('/r of recovery sets', () => {
     const run = await eseutil(['-r', 'SRU', '-l', set, '-s', set, '-d', set]);
     expect(run.exit).toBe(2);
     expect(run.stdout).toContain('error -509 (JET_errMissingPreviousLogFile, ');
+    expect(run.stdout).toContain('Bring the logs up to the one that the checkpoint names.');
     expect(contents(set)).toEqual(before);
 
     rmSync(join(set, 'SRU.chk'));
@@ -318,6 +342,35 @@ describeWithCorpus('/r is refused before anything is opened', () => {
     expect(readFileSync(database)).toHaveLength((space.pagesAfter + 2) * 4096);
     expect((await eseutil(['-g', database])).exit).toBe(0);
     expect((await eseutil(['-mh', database])).lines).toContain('     Shrink Count: 1');
+  });
+
+  test.each(['-k', '-kf', '-p'])(
+    '%s with the name of no database that recovery makes clean',
+    async (option) => {
+      const set = recoverySet('srum-crash-undo');
+      copyFileSync(corpusPath('recovery', 'srum-dirty', 'SRUDB.dat'), join(set, 'other.dat'));
+      const before = contents(set);
+      const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set, option];
+      for (const [name, error, exit] of [
+        ['nosuch.dat', '-1811 (JET_errFileNotFound', 3],
+        ['SRU.log', '-1209 (JET_errInvalidDatabaseVersion', 3],
+        ['other.dat', '-550 (JET_errDatabaseDirtyShutdown', 5],
+      ] as const) {
+        for (const more of [[], ['--dry-run']]) {
+          const run = await eseutil([...argv, join(set, name), ...more]);
+          expect([name, run.exit]).toEqual([name, exit]);
+          expect(run.stdout).toContain(`error ${error}`);
+          expect(contents(set)).toEqual(before);
+        }
+      }
+      expect((await eseutil([...argv, join(set, 'SRUDB.dat'), '--dry-run'])).exit).toBe(0);
+    },
+  );
+
+  test('/k of a database that recovery is to make', async () => {
+    const { logs, system, databases } = secedit();
+    const argv = ['-r', 'edb', '-l', logs, '-s', system, '-d', databases];
+    expect((await eseutil([...argv, '-k', join(databases, 'secedit.sdb')])).exit).toBe(0);
   });
 
   test('/k and /p exclude each other, and a stop before undo', async () => {

@@ -1,6 +1,7 @@
 /** `/r`: soft recovery (format specification, chapters 6.1.5, 6.2.11 and 11.4.3). */
 
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { DATABASE_STATE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import type { FileSystem } from '../../io/file-system.js';
 import { CHECKPOINT_EXTENSIONS, type LogDigits } from '../../io/log-file-names.js';
@@ -50,6 +51,10 @@ export const recoverMode: Mode = {
     const bar =
       isDryRun || hasSwitch(command, 'v') ? undefined : context.progress('Restore Status (% complete)');
     try {
+      if (wish !== undefined) {
+        const plan = await tryPlan(() => planRecovery(host.environment, { ...options, onEvent: undefined }));
+        if (plan !== undefined) await checkSpaceWish(host.fs, wish, plan);
+      }
       const result = isDryRun
         ? await planRecovery(host.environment, options)
         : await recover(host.environment, {
@@ -105,6 +110,37 @@ function spaceWish({ command, host }: ModeContext): SpaceWish | undefined {
   return { path, shrinks: name !== 'p', reclaims: name !== 'k' };
 }
 
+/** What recovery will do; undefined where it will fail, and say so itself. */
+async function tryPlan(plan: () => Promise<RecoveryResult>): Promise<RecoveryResult | undefined> {
+  try {
+    return await plan();
+  } catch (error) {
+    if (error instanceof EseError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Whether there will be such a database once recovery is done: what is wrong with its name is to be said before
+ * anything is written.
+ */
+async function checkSpaceWish(
+  fs: FileSystem,
+  { path }: SpaceWish,
+  { databases }: RecoveryResult,
+): Promise<void> {
+  const known = databases.find((one) => one.path !== undefined && isSamePath(fs, one.path, path));
+  if (known !== undefined && known.action !== 'deferred') return;
+  const { openDatabaseReader } = await import('../../engine/database-reader.js');
+  const reader = openDatabaseReader(fs, path);
+  const { state } = reader.header;
+  reader.close();
+  if (state === DATABASE_STATE.cleanShutdown) return;
+  throw new EseError('JET_errDatabaseDirtyShutdown', 'this recovery does not make the database clean', {
+    file: path,
+  });
+}
+
 /** Gives back what a database does not use, once all of them are clean. */
 async function withSpaceGivenBack(
   { host, say }: ModeContext,
@@ -114,7 +150,7 @@ async function withSpaceGivenBack(
   outcome: ModeOutcome,
 ): Promise<ModeOutcome> {
   const { reclaimSpace } = await import('../../maintenance/reclaim-space.js');
-  const known = databases.find(({ path }) => path !== undefined && isSameFile(host.fs, path, wish.path));
+  const known = databases.find(({ path }) => path !== undefined && isSamePath(host.fs, path, wish.path));
   try {
     const place = { baseName, logPath, systemPath, loggedPath: known?.loggedPath };
     const space = await reclaimSpace(host.environment, { ...place, ...wish });
@@ -130,7 +166,9 @@ async function withSpaceGivenBack(
   }
 }
 
-function isSameFile(fs: FileSystem, a: string, b: string): boolean {
+/** Whether two paths name one file, be it there or not. */
+function isSamePath(fs: FileSystem, a: string, b: string): boolean {
+  if (resolve(a) === resolve(b)) return true;
   return fs.exists(a) && fs.exists(b) && fs.stat(a).identity === fs.stat(b).identity;
 }
 
