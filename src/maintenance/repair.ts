@@ -25,7 +25,7 @@ import { type Diagnosis, diagnose } from './repair/diagnosis.js';
 import { changedBytes, changeInPlace, type PageChanges } from './repair/in-place.js';
 import { type PageScan, scanPages } from './repair/page-scan.js';
 import { checkPlaces, placesOf, type RepairPlaces, removeLeftovers, waitingPath } from './repair/places.js';
-import { rebuildDatabase } from './repair/rebuild.js';
+import { type Rebuilt, rebuildDatabase } from './repair/rebuild.js';
 import type { RepairedTable, RepairOptions, RepairReport, RepairResult } from './repair/repair-report.js';
 import { repairedHeader, SIGNATURE_CHANGES } from './repair/repaired-header.js';
 import { openRepairSource, type RepairSource } from './repair/source-view.js';
@@ -152,7 +152,7 @@ class Repair {
     return diagnosis.needsRebuild ? this.#rebuild(diagnosis, scan) : this.#mendInPlace(diagnosis, scan);
   }
 
-  #result(lost = false, catalogFrom?: RepairResult['catalogFrom']): RepairResult {
+  #result(rebuilt?: Rebuilt): RepairResult {
     const { findings, ...rest } = this.#report;
     const most = this.#options.findingsMax ?? FINDINGS_MAX;
     const report: RepairReport = {
@@ -160,7 +160,14 @@ class Repair {
       findings: findings.slice(0, most),
       ...(findings.length > most ? { findingsTruncated: true } : {}),
     };
-    return { report, check: this.#check, lost, signatures: this.#signatures, catalogFrom };
+    return {
+      report,
+      check: this.#check,
+      lost: rebuilt?.lost ?? false,
+      signatures: this.#signatures,
+      catalogFrom: rebuilt?.catalogFrom,
+      duplicates: rebuilt?.duplicates ?? [],
+    };
   }
 
   /** Header and single bits. */
@@ -283,7 +290,7 @@ class Repair {
       this.#report.findings = rebuilt.findings;
       this.#report.keptLost = rebuilt.keptLost;
       this.#finish(header.subarray(0, this.#source.pageSize));
-      return this.#result(rebuilt.lost, rebuilt.catalogFrom);
+      return this.#result(rebuilt);
     } catch (error) {
       discard(fs, temp, source);
       discard(fs, waitingPath(target), source);

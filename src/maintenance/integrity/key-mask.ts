@@ -27,6 +27,8 @@ export interface KeyMasker {
   mask(bytes: Uint8Array, length: number, out: KeyBuffer): boolean;
   /** Cuts a masked key behind its first text, up to where even keys that were cut can be compared. */
   cutBehindText(key: KeyBuffer): void;
+  /** The sort keys of the texts of a stored key, in its order, up to where it was cut. */
+  sortKeys(bytes: Uint8Array, length: number): Uint8Array[];
 }
 
 /** A masker for one index. Throws as {@link resolveSegments}. */
@@ -86,6 +88,19 @@ export function createKeyMasker(layout: RecordLayout, index: IndexDefinition): K
         if (column.isUnicode) break;
       }
       key.length = Math.min(key.length, at);
+    },
+    sortKeys(bytes, length) {
+      const found: Uint8Array[] = [];
+      let at = 0;
+      for (const column of columns) {
+        const end = endOfSegment(bytes, at, length, column);
+        if (end > length) break;
+        if (column.isUnicode && ((bytes[at] ?? 0) ^ column.flip) === PREFIX_DATA) {
+          found.push(bytes.slice(at + 1, end).map((byte) => byte ^ column.flip));
+        }
+        at = end;
+      }
+      return found;
     },
   };
 }

@@ -20,6 +20,8 @@ export interface CatalogEdits {
   readonly deleted: Set<number>;
   /** Secondary indexes that become non-unique: two records have one key. */
   readonly demoted: Set<number>;
+  /** Secondary indexes that had the entries of some records only, and have all of them now. */
+  readonly completed: Set<number>;
   /** Secondary indexes that Windows must make anew: their sort version becomes zero. */
   readonly marked: Set<number>;
   /** Columns that stand for values of which the catalog knows nothing. */
@@ -27,7 +29,7 @@ export interface CatalogEdits {
 }
 
 export function newCatalogEdits(): CatalogEdits {
-  return { deleted: new Set(), demoted: new Set(), marked: new Set(), stubs: [] };
+  return { deleted: new Set(), demoted: new Set(), completed: new Set(), marked: new Set(), stubs: [] };
 }
 
 /** Columns for ids in the records of a table that are beyond those of the catalog. */
@@ -89,8 +91,11 @@ export function editedRows(
     .filter(({ row }) => !isIndex(row, edits.deleted))
     .map((entry) => {
       const { row } = entry;
-      if (row.type === CATALOG_TYPE.index && isIndex(row, edits.demoted)) {
-        return changed(entry, 'Flags', int32(row.flags & ~INDEX_FLAG.unique));
+      if (row.type === CATALOG_TYPE.index && (isIndex(row, edits.demoted) || isIndex(row, edits.completed))) {
+        const { unique, deferredPopulate } = INDEX_FLAG;
+        const gone =
+          (edits.demoted.has(row.id) ? unique : 0) | (edits.completed.has(row.id) ? deferredPopulate : 0);
+        return changed(entry, 'Flags', int32(row.flags & ~gone));
       }
       if (row.type === CATALOG_TYPE.index && isIndex(row, edits.marked)) {
         return changed(entry, 'Version', new Uint8Array(row.sortVersion?.length ?? SORT_VERSION_BYTES));

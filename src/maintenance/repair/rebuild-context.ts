@@ -9,6 +9,7 @@ import { initialPages, type TableCopier } from '../defrag/copy-table.js';
 import type { TreeCopy } from '../defrag/copy-trees.js';
 import type { NewTree } from '../defrag/new-catalog.js';
 import type { CatalogEdits } from './catalog-edits.js';
+import type { DuplicateList } from './duplicate-list.js';
 import type { LostItems } from './lost-items.js';
 import type { RepairOptions } from './repair-report.js';
 import type { SalvageSource } from './salvage-source.js';
@@ -36,6 +37,8 @@ export interface TableRebuild {
   readonly keepsAutoIncrement: boolean;
   /** Records that are left out, by table: their keys in hexadecimal. */
   readonly excluded: ReadonlyMap<number, ReadonlySet<string>>;
+  /** Records that share keys of unique indexes. */
+  readonly duplicates: DuplicateList;
   /** What changes in the catalog. */
   readonly edits: CatalogEdits;
 }

@@ -22,7 +22,7 @@ import type { Finding } from '../report-values.js';
 import { createRawRecords, type DiscoveredTable } from './discovered-tables.js';
 import { KEPT_UNVERIFIED, LongValueLedger } from './long-value-ledger.js';
 import { openIndex, type TableRebuild } from './rebuild-context.js';
-import { rebuildIndexes } from './rebuild-index.js';
+import { completingBuilder, rebuildIndexes } from './rebuild-index.js';
 import { createRecordMender } from './record-mender.js';
 import type { RepairedIndex, RepairedTable } from './repair-report.js';
 import { ANY_NODE, createLongValueJudge, createRecordJudge, type RecordJudge } from './salvage-judge.js';
@@ -58,8 +58,12 @@ export function* rebuildTable(
   damage: TableDamage,
   discovered?: DiscoveredTable,
 ): Steps<RebuiltTable> {
-  if (damage === undefined) return yield* copySound(context, table);
-  return yield* new TableRun(context, table, damage, discovered).run();
+  const layout = createRecordLayout(table.columns, context.salvage.pageSize);
+  const toComplete = table.indexes.filter((index) => completingBuilder(layout, index) !== undefined);
+  if (damage === undefined && toComplete.length === 0) return yield* copySound(context, table);
+  // Their progress is not kept: they become complete (chapters 7.2.4 and 7.2.9).
+  const wanted = damage ?? new Set(toComplete.map(({ objid }) => objid));
+  return yield* new TableRun(context, table, wanted, discovered).run();
 }
 
 function* copySound({ copier }: TableRebuild, table: TableDefinition): Steps<RebuiltTable> {

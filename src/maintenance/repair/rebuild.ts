@@ -40,10 +40,11 @@ import type { Finding } from '../report-values.js';
 import { type CatalogEdits, editedRows, newCatalogEdits, stubColumns } from './catalog-edits.js';
 import { type Diagnosis, isCatalogDamaged } from './diagnosis.js';
 import { type DiscoveredTable, type Discovery, discoverTables } from './discovered-tables.js';
+import { DoubleRecords, olderRecords } from './double-keys.js';
+import { DuplicateList } from './duplicate-list.js';
 import { type LostItems, openLostItems } from './lost-items.js';
 import { classOf, PAGE_CLASS, type PageScan, scanPages } from './page-scan.js';
 import type { TargetReader } from './rebuild-context.js';
-import { DoubleRecords, olderRecords } from './rebuild-index.js';
 import { type RebuiltTable, rebuildTable, type TableDamage } from './rebuild-table.js';
 import type { RepairedTable, RepairOptions, RepairResult } from './repair-report.js';
 import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
@@ -76,6 +77,7 @@ export interface Rebuilt {
   readonly keptLost: string | null;
   readonly lost: boolean;
   readonly catalogFrom: RepairResult['catalogFrom'];
+  readonly duplicates: RepairResult['duplicates'];
 }
 
 const FINDINGS_MAX = 100_000;
@@ -104,6 +106,7 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
     options.onPhase?.('repair');
     const damaged = new Map(catalog.damaged);
     const excluded = new Map<number, Set<string>>();
+    const duplicates = new DuplicateList();
     for (;;) {
       removeTemporaries(fs, temp);
       replaceFile(environment, temp, bothCopies(unfinishedHeader(job)));
@@ -111,15 +114,17 @@ export async function rebuildDatabase(job: RebuildJob): Promise<Rebuilt> {
       const target = guardedFile(fs.open(temp, 'write'), job.tempLock);
       try {
         const outcome = await drain(
-          new Rebuild(job, salvage, catalog, { damaged, excluded }, target, lost).run(),
+          new Rebuild(job, salvage, catalog, { damaged, excluded, duplicates }, target, lost).run(),
           job,
           leafPages(scan),
         );
-        return await finish(job, salvage, catalog, outcome, target, lost);
+        const rebuilt = await finish(job, salvage, catalog, outcome, target, lost);
+        return { ...rebuilt, duplicates: duplicates.list() };
       } catch (error) {
         if (error instanceof DoubleRecords) {
           const { objid } = error.table;
           const older = await drain(olderRecords(salvage, error), job, 0);
+          duplicates.leaveOut(objid, older);
           excluded.set(objid, new Set([...(excluded.get(objid) ?? []), ...older]));
           damaged.set(objid, new Set());
           continue;
@@ -286,6 +291,7 @@ interface RebuildOutcome {
 interface KnownDamage {
   readonly damaged: ReadonlyMap<number, ReadonlySet<number>>;
   readonly excluded: ReadonlyMap<number, ReadonlySet<string>>;
+  readonly duplicates: DuplicateList;
 }
 
 /** One attempt. */
@@ -342,6 +348,7 @@ class Rebuild {
       pageCodes: pageCodesOf(this.#job.check),
       keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
       excluded: this.#known.excluded,
+      duplicates: this.#known.duplicates,
       edits,
     };
     const { tables, records, discovered } = this.#catalog;
@@ -418,7 +425,7 @@ async function finish(
   { built, tables }: RebuildOutcome,
   target: FileHandle,
   lost: LostItems | undefined,
-): Promise<Rebuilt> {
+): Promise<Omit<Rebuilt, 'duplicates'>> {
   const { source, identity, check, findings, scan, options } = job;
   const isLossy = used.isIncomplete || tables.some((table) => table.isLossy);
   refuseDirectoryService(used.tables, isLossy);

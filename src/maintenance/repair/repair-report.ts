@@ -121,6 +121,17 @@ export interface RepairReport {
   readonly findingsTruncated?: true;
 }
 
+/** A record that shares a key of a unique index with another one (chapter 7.2.9). Bytes are in hexadecimal. */
+export interface DuplicateRecord {
+  readonly table: string;
+  readonly objid: number;
+  readonly index: string;
+  readonly key: string;
+  readonly primaryKey: string;
+  readonly action: 'kept' | 'left out';
+  readonly data: string;
+}
+
 /** What came of a repair. */
 export interface RepairResult {
   readonly report: RepairReport;
@@ -132,4 +143,6 @@ export interface RepairResult {
   readonly signatures: readonly Signature[];
   /** The catalog that was used in the place of a damaged one. */
   readonly catalogFrom: CatalogOrigin | undefined;
+  /** The records that share keys of unique indexes, up to some hundreds for each index. */
+  readonly duplicates: readonly DuplicateRecord[];
 }
