@@ -9,7 +9,43 @@
  * position in the log, address of the version or 0, flags, number, size of the record.
  */
 
+import {
+  configurePages,
+  dataLength,
+  dataStart,
+  headerBytes,
+  locate,
+  NODE_DELETED,
+  NODE_VERSION,
+  nodeFlags,
+  openNode,
+  pageIn,
+  pageSize,
+  PAGE_FLAGS,
+  prefixBeginsWith,
+  prefixLength,
+  removeTag,
+  reservedOf,
+  scratch,
+  setFreeBytes,
+  setNodeFlags,
+  setUsedBytes,
+  stamp,
+  suffixLength,
+  suffixStart,
+  TAG_BYTES,
+  tagAt,
+  tagCountOf,
+  tagMask,
+  tagSize,
+  tagStart,
+  freeBytesOf,
+  usedBytesOf,
+} from './replay-page';
+import { split } from './replay-split';
+
 const KIND_NODE: u32 = 0;
+const KIND_MACRO: u32 = 2;
 const KIND_WAIT: u32 = 3;
 /** Items of a queue, less one. */
 const QUEUE_MASK: u32 = 0x3fff;
@@ -18,8 +54,6 @@ const ITEM_IN_RANGE: u32 = 1;
 const VERSION_KNOWN: u32 = 1;
 const VERSION_DEFERRED: u32 = 2;
 
-const MARK_DIRTY_AND_CHANGED: u32 = 3;
-
 const LRTYP_INSERT: u8 = 29;
 const LRTYP_FLAG_DELETE: u8 = 32;
 const LRTYP_REPLACE: u8 = 33;
@@ -27,72 +61,36 @@ const LRTYP_REPLACE_D: u8 = 34;
 const LRTYP_DELETE: u8 = 35;
 
 const PAGE_ROOT: u32 = 1;
-const PAGE_SCRUBBED: u32 = 0x4000;
 
 const LOGGED_VERSIONED: u32 = 1;
 const LOGGED_UNIQUE: u32 = 4;
 
-const NODE_VERSION: u32 = 1;
-const NODE_DELETED: u32 = 2;
-const NODE_COMPRESSED: u32 = 4;
-
 const LENGTH_MASK: u32 = 0x1fff;
-const TAG_COUNT_MASK: u32 = 0xfff;
-const TAG_BYTES: u32 = 4;
 
 const DIFF_SAME_LENGTH: u32 = 1;
 const DIFF_INSERT: u32 = 2;
 const DIFF_WIDE: u32 = 4;
 
-let pageSize: u32 = 0;
-let pages: usize = 0;
-let frames: usize = 0;
 /** Where to publish how many items are done. */
 let progress: usize = 0;
 /** Memory for the old states of nodes: address of the next free byte (a word), and its end. */
 let arena: usize = 0;
 let arenaEnd: usize = 0;
-/** Room for the data of one node. */
-let scratch: usize = 0;
-
-let isLarge: bool = false;
-let headerBytes: u32 = 0;
-let tagMask: u32 = 0;
-let tagCountMax: u32 = 0;
-
-/** The node found by `locate`: offsets in its page. */
-let tagAt: usize = 0;
-let tagSize: u32 = 0;
-let tagStart: u32 = 0;
-let nodeFlags: u32 = 0;
-let prefixLength: u32 = 0;
-let suffixStart: u32 = 0;
-let suffixLength: u32 = 0;
-let dataStart: u32 = 0;
-let dataLength: u32 = 0;
 
 /** Says where things lie. To be called once in each thread. */
 export function configure(
-  pageSize_: u32,
-  pages_: usize,
-  frames_: usize,
+  pageSize: u32,
+  pages: usize,
+  marks: usize,
   progress_: usize,
   arena_: usize,
   arenaEnd_: usize,
-  scratch_: usize,
+  scratch: usize,
 ): void {
-  pageSize = pageSize_;
-  pages = pages_;
-  frames = frames_;
+  configurePages(pageSize, pages, marks, scratch);
   progress = progress_;
   arena = arena_;
   arenaEnd = arenaEnd_;
-  scratch = scratch_;
-  isLarge = pageSize > 8192;
-  headerBytes = isLarge ? 80 : 40;
-  tagMask = isLarge ? 0x7fff : 0x1fff;
-  const most = (pageSize - headerBytes + 3) / 4 - 1;
-  tagCountMax = most < TAG_COUNT_MASK ? most : TAG_COUNT_MASK;
 }
 
 /**
@@ -108,7 +106,7 @@ export function run(queue: usize, from: u32, to: u32, generation: u32): u32 {
       if (!redo(record, load<u32>(item, 8), generation, load<u32>(item, 12), version, load<u32>(item, 20))) return i;
     } else if (kind == KIND_WAIT) {
       if (<i32>(atomic.load<u32>(<usize>load<u32>(item, 4)) - load<u32>(item, 8)) <= 0) return i;
-    } else {
+    } else if (kind != KIND_MACRO || !split(item, generation)) {
       return i;
     }
     atomic.store<u32>(progress, i + 1);
@@ -125,15 +123,15 @@ export function redo(
   version: usize,
   flags: u32,
 ): bool {
-  const page = pages + <usize>slot * pageSize;
-  const stamp = load<i64>(page, 8);
+  const page = pageIn(slot);
+  const before = load<i64>(page, 8);
   const after = load<i64>(record, 8);
-  if (stamp >= after) {
+  if (before >= after) {
     if (!(flags & ITEM_IN_RANGE)) return false;
     if (version) store<u32>(version, VERSION_DEFERRED);
     return true;
   }
-  if (stamp != load<i64>(record, 16) || load<u32>(page, 24) != load<u32>(record, 40)) return false;
+  if (before != load<i64>(record, 16) || load<u32>(page, 24) != load<u32>(record, 40)) return false;
   const lrtyp = load<u8>(record);
   let isDone = false;
   if (lrtyp == LRTYP_INSERT) isDone = insert(page, record);
@@ -142,57 +140,8 @@ export function redo(
   else if (lrtyp == LRTYP_REPLACE_D) isDone = replaceByDiff(page, record, version);
   else if (lrtyp == LRTYP_DELETE) isDone = remove(page, record);
   if (!isDone) return false;
-  store<i64>(page, after, 8);
-  store<u32>(page, load<u32>(page, 36) & ~PAGE_SCRUBBED, 36);
-  const frame = frames + (<usize>slot << 4);
-  store<u32>(frame, MARK_DIRTY_AND_CHANGED);
-  store<u32>(frame, generation, 4);
-  store<u32>(frame, position, 8);
+  stamp(slot, after, generation, position);
   return true;
-}
-
-// @ts-ignore: decorator
-@inline
-function reservedTags(state: u32): u32 {
-  const stored = (state >> 12) & 7;
-  return stored ? stored : 1;
-}
-
-/** Finds the node of the record on its page; false if there is none, or not a sound one. */
-function locate(page: usize, record: usize): bool {
-  const state = <u32>load<u16>(page, 34);
-  const itag = <u32>load<u16>(record, 29) + reservedTags(state);
-  if (itag >= (state & TAG_COUNT_MASK)) return false;
-  tagAt = page + pageSize - TAG_BYTES * (itag + 1);
-  tagSize = <u32>load<u16>(tagAt) & tagMask;
-  const word = <u32>load<u16>(tagAt, 2);
-  tagStart = headerBytes + (word & tagMask);
-  const end = tagStart + tagSize;
-  if (end > pageSize || tagSize < 2) return false;
-  nodeFlags = (isLarge ? <u32>load<u16>(page + tagStart) : word) >> 13;
-  let at = tagStart;
-  prefixLength = 0;
-  if (nodeFlags & NODE_COMPRESSED) {
-    if (at + 4 > end) return false;
-    prefixLength = <u32>load<u16>(page + at) & LENGTH_MASK;
-    const tag0 = page + pageSize - TAG_BYTES;
-    const prefixBytes = <u32>load<u16>(tag0) & tagMask;
-    if (prefixLength > prefixBytes || headerBytes + (<u32>load<u16>(tag0, 2) & tagMask) + prefixLength > pageSize) {
-      return false;
-    }
-    at += 2;
-  }
-  suffixLength = <u32>load<u16>(page + at) & LENGTH_MASK;
-  suffixStart = at + 2;
-  dataStart = suffixStart + suffixLength;
-  if (dataStart > end) return false;
-  dataLength = end - dataStart;
-  return true;
-}
-
-function setNodeFlags(page: usize, flags: u32): void {
-  const at = isLarge ? page + tagStart : tagAt + 2;
-  store<u16>(at, <u16>((<u32>load<u16>(at) & LENGTH_MASK) | (flags << 13)));
 }
 
 /** Keeps key and data of the node at which `locate` stands, for undo; false if there is no room. */
@@ -215,52 +164,20 @@ function keep(page: usize, version: usize, bookmarkBytes: u32, beforeBytes: u32)
 }
 
 function insert(page: usize, record: usize): bool {
-  const state = <u32>load<u16>(page, 34);
-  const count = state & TAG_COUNT_MASK;
-  const itag = <u32>load<u16>(record, 29) + reservedTags(state);
-  if (itag > count || count >= tagCountMax) return false;
   const suffix = <u32>load<u16>(record, 44);
   const prefix = <u32>load<u16>(record, 46);
   const data = <u32>load<u16>(record, 48);
-  if (data == 0 || suffix > LENGTH_MASK) return false;
-  const tag0 = page + pageSize - TAG_BYTES;
   const key = record + 50;
-  if (prefix) {
-    if (prefix > (<u32>load<u16>(tag0) & tagMask) || load<u32>(page, 36) & PAGE_ROOT) return false;
-    const own = page + headerBytes + (<u32>load<u16>(tag0, 2) & tagMask);
-    for (let i: u32 = 0; i < prefix; i += 1) {
-      if (load<u8>(own + i) != load<u8>(key + i)) return false;
-    }
-  }
-  const size: u32 = (prefix ? 4 : 2) + suffix + data;
-  const needed = size + TAG_BYTES;
-  const free = <u32>load<u16>(page, 28);
-  const used = <u32>load<u16>(page, 32);
-  if (needed > free || headerBytes + used + TAG_BYTES * count + needed > pageSize) return false;
-  const low = page + pageSize - TAG_BYTES * count;
-  const place = page + pageSize - TAG_BYTES * (itag + 1);
-  if (itag < count) memory.copy(low - TAG_BYTES, low, place + TAG_BYTES - low);
-  store<u16>(page, <u16>((state & ~TAG_COUNT_MASK) | (count + 1)), 34);
-  const logged = <u32>load<u8>(record, 31);
-  const flags = (logged & LOGGED_VERSIONED ? NODE_VERSION : 0) | (prefix ? NODE_COMPRESSED : 0);
-  store<u16>(place, <u16>size);
-  store<u16>(place, <u16>(isLarge ? used : used | (flags << 13)), 2);
-  let at = page + headerBytes + used;
-  const first = at;
-  if (prefix) {
-    store<u16>(at, <u16>prefix);
-    at += 2;
-  }
-  store<u16>(at, <u16>suffix);
-  if (isLarge) store<u16>(first, <u16>((<u32>load<u16>(first) & LENGTH_MASK) | (flags << 13)));
-  memory.copy(at + 2, key + prefix, suffix + data);
-  store<u16>(page, <u16>(used + size), 32);
-  store<u16>(page, <u16>(free - needed), 28);
+  if (prefix && (load<u32>(page, PAGE_FLAGS) & PAGE_ROOT || !prefixBeginsWith(page, key, prefix))) return false;
+  const flags = <u32>load<u8>(record, 31) & LOGGED_VERSIONED ? NODE_VERSION : 0;
+  const at = openNode(page, <u32>load<u16>(record, 29), flags, prefix, suffix, data);
+  if (!at) return false;
+  memory.copy(at, key + prefix, suffix + data);
   return true;
 }
 
 function flagDelete(page: usize, record: usize, version: usize): bool {
-  if (!locate(page, record) || nodeFlags & NODE_DELETED) return false;
+  if (!locate(page, <u32>load<u16>(record, 29)) || nodeFlags & NODE_DELETED) return false;
   const logged = <u32>load<u8>(record, 31);
   if (version && !keep(page, version, logged & LOGGED_UNIQUE ? 0 : dataLength, 0)) return false;
   setNodeFlags(page, nodeFlags | NODE_DELETED | (logged & LOGGED_VERSIONED ? NODE_VERSION : 0));
@@ -268,28 +185,15 @@ function flagDelete(page: usize, record: usize, version: usize): bool {
 }
 
 function remove(page: usize, record: usize): bool {
-  const state = <u32>load<u16>(page, 34);
-  const count = state & TAG_COUNT_MASK;
-  const itag = <u32>load<u16>(record, 29) + reservedTags(state);
-  if (itag >= count) return false;
-  const place = page + pageSize - TAG_BYTES * (itag + 1);
-  const size = <u32>load<u16>(place) & tagMask;
-  const end = (<u32>load<u16>(place, 2) & tagMask) + size;
-  const low = page + pageSize - TAG_BYTES * count;
-  memory.copy(low + TAG_BYTES, low, place - low);
-  store<u32>(low, 0);
-  store<u16>(page, <u16>((state & ~TAG_COUNT_MASK) | (count - 1)), 34);
-  store<u16>(page, <u16>(<u32>load<u16>(page, 28) + size + TAG_BYTES), 28);
-  let used = <u32>load<u16>(page, 32);
-  if (end == used) used -= size;
-  if (count == 2 && !(<u32>load<u16>(page + pageSize - TAG_BYTES) & tagMask)) used = 0;
-  store<u16>(page, <u16>used, 32);
+  const itag = <u32>load<u16>(record, 29) + reservedOf(page);
+  if (itag >= tagCountOf(page)) return false;
+  removeTag(page, itag);
   return true;
 }
 
 function replaceWhole(page: usize, record: usize, version: usize): bool {
   const newBytes = <u32>load<u16>(record, 48);
-  if ((<u32>load<u16>(record, 44) & 0x7fff) != newBytes || !locate(page, record)) return false;
+  if ((<u32>load<u16>(record, 44) & 0x7fff) != newBytes || !locate(page, <u32>load<u16>(record, 29))) return false;
   return replace(page, record, version, record + 50, newBytes);
 }
 
@@ -298,11 +202,11 @@ function replace(page: usize, record: usize, version: usize, from: usize, newByt
   if (dataLength != <u32>load<u16>(record, 46) || newBytes == 0) return false;
   const keyBytes = dataStart - tagStart;
   const size = keyBytes + newBytes;
-  const free = <i32>load<u16>(page, 28);
-  let used = <u32>load<u16>(page, 32);
+  const free = <i32>freeBytesOf(page);
+  let used = usedBytesOf(page);
   const growth = <i32>size - <i32>tagSize;
   const isLast = tagStart + tagSize - headerBytes == used;
-  const count = <u32>load<u16>(page, 34) & TAG_COUNT_MASK;
+  const count = tagCountOf(page);
   const room = <i32>(pageSize - headerBytes) - <i32>used - <i32>(TAG_BYTES * count);
   let moves = false;
   if (growth > 0) {
@@ -326,14 +230,14 @@ function replace(page: usize, record: usize, version: usize, from: usize, newByt
     used += growth;
   }
   store<u16>(tagAt, <u16>size);
-  store<u16>(page, <u16>used, 32);
-  store<u16>(page, <u16>(free - growth), 28);
+  setUsedBytes(page, used);
+  setFreeBytes(page, free - growth);
   memory.copy(page + start + keyBytes, from, newBytes);
   return true;
 }
 
 function replaceByDiff(page: usize, record: usize, version: usize): bool {
-  if (!locate(page, record)) return false;
+  if (!locate(page, <u32>load<u16>(record, 29))) return false;
   const newBytes = <u32>load<u16>(record, 48);
   const lengthAndFlag = <u32>load<u16>(record, 44);
   const isDiff2 = (lengthAndFlag & 0x8000) != 0;

@@ -15,7 +15,7 @@ const kernels = [
 /** Kernels whose threads work on one memory. */
 const shared = ['kernel/replay-walk.ts'];
 /** What kernels are made of besides their own file. */
-const parts = ['kernel/replay.ts', 'kernel/tags.ts'];
+const parts = ['kernel/replay.ts', 'kernel/replay-page.ts', 'kernel/replay-split.ts', 'kernel/tags.ts'];
 const common = ['scripts/build-kernel.mjs', 'package.json'];
 
 /** @param {string} file */

@@ -7,7 +7,7 @@ import { LOG_WINDOW_BYTES } from './log-reader.js';
  * | part | size | written by |
  * |---|---|---|
  * | control | 128 bytes a thread: {@link CONTROL} | all |
- * | scratch | 64 KiB a thread | its thread |
+ * | scratch | 256 KiB a thread | its thread |
  * | window | the log as the reader has it | the caller |
  * | stash | records that lie in no window: put together of pieces, or of macros | the caller |
  * | versions | 32 bytes a version: {@link VERSION} | the thread of the item |
@@ -170,7 +170,7 @@ export const TABLE_ENTRIES = 64 * 1024;
 
 export const THREADS_MAX = 16;
 export const CONTROL_WORDS = 32;
-export const SCRATCH_BYTES = 64 * 1024;
+export const SCRATCH_BYTES = 256 * 1024;
 export const STASH_BYTES = 2 * 1024 * 1024;
 export const VERSION_BYTES = 32;
 export const VERSIONS_MAX = 16 * 1024;
