@@ -34,7 +34,7 @@ export interface PageChangesOptions {
 const NO_BYTES = new Uint8Array(0);
 
 /** What records of changes of one node are encoded from: one object for all, so that a change makes no garbage. */
-class NodeFields {
+export class NodeFields {
   procid = 0;
   dbid = 0;
   pgno = 0;

@@ -58,7 +58,8 @@ export function planSplit(
     isAboveAppend ||= choice.type === SPLIT_TYPE.append;
     const pointer = pointerTo(page.pgno);
     if (encodedSize(parent.page, separator, pointer.length) <= parent.page.cbFree) {
-      levels.unshift({ ...parent, choice: undefined, pgnoNew: 0, separator: NO_BYTES });
+      const { page: above, line } = parent;
+      levels.unshift({ page: above, choice: undefined, line, pgnoNew: 0, separator: NO_BYTES });
       return levels;
     }
     page = parent.page;
@@ -102,6 +103,6 @@ function commonLength(a: Uint8Array, b: Uint8Array): number {
 
 function pointerTo(pgno: number): Uint8Array {
   const data = new Uint8Array(4);
-  new DataView(data.buffer).setUint32(0, pgno, true);
+  for (let i = 0; i < 4; i++) data[i] = pgno >>> (8 * i);
   return data;
 }

@@ -120,7 +120,9 @@ export class SplitFields {
     this.prefixSplitOld = page.isRoot ? NO_BYTES : page.externalHeader;
     this.prefixSplitNew = choice.prefixSplit;
     if (needsImage(choice)) {
-      Object.assign(this, encodePageImage(page, this.dbtime));
+      const { preimage, preimageFlags } = encodePageImage(page, this.dbtime);
+      this.preimage = preimage;
+      this.preimageFlags = preimageFlags;
     } else {
       this.preimageFlags = 0;
       this.preimage = NO_BYTES;

@@ -4,7 +4,7 @@ import type { LogRecord } from '../format/log-record.js';
 import { LOG_PAGE_FLAG, SPLIT_OPERATION, UNDO_OPERATION } from '../format/log-record-layout.js';
 import { createNodeView, NODE_FLAG, type NodeView, type Page } from '../format/page.js';
 import { compareTrx, type NodeVersion } from './node-versions.js';
-import { type PageChanges, pageFlagsOf } from './page-changes.js';
+import { NodeFields, type PageChanges, pageFlagsOf } from './page-changes.js';
 import type { SplitOperation } from './split-choice.js';
 import { encodedSize, planSplit, type SplitLevel } from './split-plan.js';
 import { rightOf, SplitFields } from './split-record.js';
@@ -41,6 +41,7 @@ export class TreeWriter {
   readonly #space: TreeSpaceSource;
   readonly #node: NodeView = createNodeView();
   readonly #split2: SplitFields;
+  readonly #leafFields = new NodeFields();
 
   constructor(changes: PageChanges, space: TreeSpaceSource) {
     this.changes = changes;
@@ -344,32 +345,34 @@ export class TreeWriter {
     const leaf = levels[levels.length - 1]?.page;
     if (leaf === undefined) throw new Error('a split has no levels');
     const rceid = isVersioned ? transactions.nextRceid() : 0;
-    const fields = {
-      procid: session.procid,
-      dbid: changes.dbid,
-      pgno: leaf.pgno,
-      dbtime,
-      dbtimeBefore: DBTIME_NIL,
-      trxBegin0: session.trxBegin0,
-      level: session.level,
-      iline: operation.line,
-      pageFlags: pageFlagsOf(tree, isVersioned),
-      rceid,
-      pgnoFDP: tree.pgnoFdp,
-      objidFDP: tree.objid,
-    };
-    const { data } = operation;
+    const fields = this.#leafFields;
+    fields.procid = session.procid;
+    fields.dbid = changes.dbid;
+    fields.pgno = leaf.pgno;
+    fields.dbtime = dbtime;
+    fields.dbtimeBefore = DBTIME_NIL;
+    fields.trxBegin0 = session.trxBegin0;
+    fields.level = session.level;
+    fields.iline = operation.line;
+    fields.pageFlags = pageFlagsOf(tree, isVersioned);
+    fields.rceid = rceid;
+    fields.pgnoFDP = tree.pgnoFdp;
+    fields.objidFDP = tree.objid;
+    fields.key = key;
+    fields.data = operation.data;
     switch (operation.kind) {
       case SPLIT_OPERATION.insert:
-        return changes.encode('Insert', { ...fields, cbPrefix: 0, key, data });
+        fields.cbPrefix = 0;
+        return changes.encode('Insert', fields);
       case SPLIT_OPERATION.replace: {
         leaf.readNode(operation.line, this.#node);
-        const cbOldData = this.#node.dataLength;
-        return changes.encode('Replace', { ...fields, cbOldData, fDiff2: false, data });
+        fields.cbOldData = this.#node.dataLength;
+        fields.cbNewData = operation.data.length;
+        return changes.encode('Replace', fields);
       }
       default: {
-        const rceidReplace = isVersioned ? transactions.nextRceid() : 0;
-        return changes.encode('FlagInsertAndReplaceData', { ...fields, rceidReplace, key, data });
+        fields.rceidReplace = isVersioned ? transactions.nextRceid() : 0;
+        return changes.encode('FlagInsertAndReplaceData', fields);
       }
     }
   }

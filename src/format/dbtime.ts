@@ -21,11 +21,14 @@ export const DBTIME_START = 0x40;
 
 /** Reads the dbtime at `offset`. */
 export function readDbtime(view: DataView, offset: number): number {
-  return view.getInt32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+  const high = view.getInt32(offset + 4, true);
+  const low = view.getUint32(offset, true);
+  return high === 0 ? low : high * TWO_32 + low;
 }
 
 /** Writes a dbtime at `offset`. */
 export function writeDbtime(view: DataView, offset: number, dbtime: number): void {
-  view.setInt32(offset + 4, Math.floor(dbtime / TWO_32), true);
+  const isSmall = dbtime >= 0 && dbtime < TWO_32;
+  view.setInt32(offset + 4, isSmall ? 0 : Math.floor(dbtime / TWO_32), true);
   view.setUint32(offset, dbtime >>> 0, true);
 }

@@ -471,7 +471,8 @@ export class Page {
 
   /** In memory that threads share, a fill is far slower than a copy. */
   private zero(from: number, to: number): void {
-    this.bytes.set(ZEROS.subarray(0, to - from), from);
+    if (to - from < SHORT_COPY) for (let at = from; at < to; at++) this.bytes[at] = 0;
+    else this.bytes.set(ZEROS.subarray(0, to - from), from);
   }
 
   private setTag(itag: number, size: number, offset: number, flags: number): void {
@@ -645,7 +646,7 @@ export class Page {
     const size = this.tagSize(itag);
     const end = this.tagOffset(itag) + size - this.headerBytes;
     const low = this.tagPosition(count - 1);
-    this.bytes.copyWithin(low + TAG_BYTES, low, this.tagPosition(itag));
+    if (itag < count - 1) this.bytes.copyWithin(low + TAG_BYTES, low, this.tagPosition(itag));
     this.view.setUint32(low, 0, true);
     this.tagCount = count - 1;
     this.cbFree += size + TAG_BYTES;

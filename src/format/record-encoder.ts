@@ -121,8 +121,8 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
       const size = layout.fixedSizes[next] ?? 0;
       const value = index < 0 ? undefined : layout.defaults[index];
       fixedNull[next] = value === undefined ? 1 : 0;
-      if (value === undefined) fixed.fill(FILL, offset, offset + size);
-      else fixed.set(value.subarray(0, size), offset);
+      if (value !== undefined) fixed.set(value.subarray(0, size), offset);
+      else for (let i = 0; i < size; i++) fixed[offset + i] = FILL;
     }
     fidFixedLast = Math.max(fidFixedLast, fid);
   };
@@ -193,7 +193,7 @@ export function createRecordEncoder(layout: RecordLayout): RecordEncoder {
     else bytes.set(fixed.subarray(RECORD_HEADER_BYTES, end), start + RECORD_HEADER_BYTES);
     const bitmapBytes = (fidFixedLast + 7) >> 3;
     const bitmap = start + end;
-    bytes.fill(0, bitmap, bitmap + bitmapBytes);
+    for (let i = 0; i < bitmapBytes; i++) bytes[bitmap + i] = 0;
     for (let bit = 0; bit < 8 * bitmapBytes; bit++) {
       const isNull = bit >= fidFixedLast || fixedNull[bit + 1] !== 0;
       if (isNull) bytes[bitmap + (bit >> 3)] = (bytes[bitmap + (bit >> 3)] ?? 0) | (1 << (bit & 7));

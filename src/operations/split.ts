@@ -183,7 +183,7 @@ class SplitLines {
 
 function pointerTo(pgno: number): Uint8Array {
   const data = new Uint8Array(4);
-  new DataView(data.buffer).setUint32(0, pgno, true);
+  for (let i = 0; i < 4; i++) data[i] = pgno >>> (8 * i);
   return data;
 }
 
