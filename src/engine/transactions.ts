@@ -331,7 +331,14 @@ export class Session implements VersionOwner {
     try {
       result = action();
     } catch (error) {
-      while (this.level > level) this.rollback();
+      try {
+        while (this.level > level) this.rollback();
+      } catch (unavailable) {
+        // What has made the instance unusable says more than that it is so.
+        if (!(unavailable instanceof EseError) || unavailable.name !== 'JET_errInstanceUnavailable') {
+          throw unavailable;
+        }
+      }
       throw error;
     }
     this.commit(options);

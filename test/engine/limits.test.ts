@@ -248,6 +248,20 @@ describe('space', () => {
     expect([...database.rows('Rows')]).toHaveLength(id - 10 + 2);
     database.close();
   });
+
+  it('on a disk on which no log can be added to a transaction that is open: the error says so, once', () => {
+    const { cursor, session, instance, disk } = createRows({ log: { logFileKiB: 64 } });
+    limitDisk(disk, 50_000);
+    session.begin();
+    cursor.seek('=', 1);
+    let error = 'none';
+    for (let n = 0; error === 'none' && n < 5000; n++) {
+      error = errorOf(() => cursor.update({ fill: new Uint8Array(200).fill(n) }));
+    }
+    expect(error).toBe('JET_errLogDiskFull');
+    expect(errorOf(() => cursor.update({ fill: new Uint8Array(1) }))).toBe('JET_errInstanceUnavailable');
+    instance.abandon();
+  });
 });
 
 /** Leaves so many bytes free. */
