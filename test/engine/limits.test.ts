@@ -7,6 +7,7 @@ import type { SimulatedDisk } from '../../src/io/simulated-disk.js';
 import { startInstance } from '../../src/recovery/start-instance.js';
 import { createEngineLab, errorOf, LAB, LAB_DATABASE, openLabInstance } from '../support/engine-lab.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { changedFiles, snapshot } from '../support/recovery-disk.js';
 
 /** What cannot be done fails with its error, and leaves everything as it was. */
 function createRows(options: Parameters<typeof createEngineLab>[0] = {}) {
@@ -104,6 +105,24 @@ describe('rows', () => {
     expectIntact();
   });
 
+  it('with a key that another session has inserted, or deleted, and not committed', () => {
+    const { instance, table, cursor, session, expectIntact } = createRows();
+    const other = instance.createSession();
+    const otherCursor = new Cursor(other, table);
+    session.begin();
+    cursor.insert({ id: 7, name: 'seven' });
+    cursor.seek('=', 2);
+    cursor.delete();
+    // In the primary index, and in a unique one.
+    expect(errorOf(() => otherCursor.insert({ id: 7 }))).toBe('JET_errKeyDuplicate');
+    expect(errorOf(() => otherCursor.insert({ id: 8, name: 'Seven' }))).toBe('JET_errKeyDuplicate');
+    expect(errorOf(() => otherCursor.insert({ id: 2 }))).toBe('JET_errWriteConflict');
+    expect(errorOf(() => otherCursor.insert({ id: 8, name: 'two' }))).toBe('JET_errWriteConflict');
+    session.rollback();
+    instance.endSession(other);
+    expectIntact();
+  });
+
   it('that a cursor does not stand on', () => {
     const { cursor, expectIntact } = createRows();
     expect(cursor.seek('=', 7)).toBe(false);
@@ -162,6 +181,10 @@ describe('an index', () => {
     const { database, session, table, cursor, expectIntact } = createRows();
     createIndex(database, session, table, { name: 'whole', segments: ['fill'], noTruncation: true });
     expect(errorOf(() => cursor.insert({ id: 3, fill: new Uint8Array(255) }))).toBe('JET_errKeyTruncated');
+    cursor.seek('=', 2);
+    expect(errorOf(() => cursor.update({ fill: new Uint8Array(255) }))).toBe('JET_errKeyTruncated');
+    const longKeys = { name: 'long', segments: ['fill'], keyMost: 1001 };
+    expect(errorOf(() => createIndex(database, session, table, longKeys))).toBe('JET_errIndexInvalidDef');
     expectIntact();
   });
 });
@@ -295,6 +318,23 @@ describe('files', () => {
     other.close();
     expect(database.pageSize).toBe(4096);
     expectIntact();
+  });
+
+  it('of another page size than that of the logs', async () => {
+    const { instance, disk } = createRows();
+    instance.close();
+    const before = snapshot(disk, LAB);
+    for (const pageSize of [2048, 5000, 8192]) {
+      const environment = seededEnvironment({ fs: disk, seed: 2 });
+      const start = startInstance({ environment, logDirectory: LAB, pageSize });
+      await expect(start).rejects.toMatchObject({ name: 'JET_errPageSizeMismatch' });
+    }
+    expect(changedFiles(before, snapshot(disk, LAB))).toEqual([]);
+    disk.mkdir('/new');
+    const open = () => openLabInstance(disk, 2, { logDirectory: '/new', pageSize: 2048 });
+    expect(errorOf(open)).toBe('JET_errInvalidParameter');
+    expect(disk.readdir('/new')).toEqual([]);
+    judgeDatabase(disk, LAB_DATABASE);
   });
 
   it('more than six to a stream', () => {
