@@ -133,6 +133,7 @@ const PAGES: ReadonlyMap<ModeLetter, ModePage> = new Map([
         ['--no-undo', 'keep nothing of what is changed'],
         ['--undo <file>', 'take a repair back, byte for byte'],
         ['--keep-lost <dir>', 'keep damaged pages and lost records there'],
+        ['--deep', 'list the records on free pages, which may have been deleted by mistake'],
         ['--force-header', 'make a header from what the pages say, if both copies are damaged'],
         ['--lv <what>', 'values with missing parts: null (default), zero, truncate, drop-record'],
         ['--unique <what>', 'records with one key of a unique index: demote (default), drop-older, fail'],

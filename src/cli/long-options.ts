@@ -46,6 +46,7 @@ export const LONG_OPTIONS: readonly LongOptionSpec[] = [
   { name: 'undo-file', takes: 'value', modes: ['p'] },
   { name: 'no-undo', takes: 'nothing', modes: ['p'] },
   { name: 'keep-lost', takes: 'value', modes: ['p'] },
+  { name: 'deep', takes: 'nothing', modes: ['p'] },
   { name: 'force-header', takes: 'nothing', modes: ['p'] },
   { name: 'lv', takes: 'value', value: /^(?:null|zero|truncate|drop-record)$/, modes: ['p'] },
   { name: 'unique', takes: 'value', value: /^(?:demote|drop-older|fail)$/, modes: ['p'] },

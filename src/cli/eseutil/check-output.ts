@@ -40,7 +40,7 @@ export const DIRTY_LINES: readonly string[] = [
 ];
 
 /** Path of a report in the current directory, or where `/f` says. */
-function reportPath({ host, command }: ModeContext, extension: string): string {
+export function reportPath({ host, command }: ModeContext, extension: string): string {
   const prefix = switchValue(command, 'f');
   if (prefix !== undefined && prefix !== null) return `${meantPath(host, prefix)}${extension}`;
   const name = basename(meantPath(host, command.positional ?? ''));

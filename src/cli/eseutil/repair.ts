@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { DATABASE_STATE, type DatabaseHeader } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import { JET_ERRORS } from '../../format/jet-errors.js';
+import { createJsonLines } from '../../io/json-lines.js';
 import { parseLogFileName } from '../../io/log-file-names.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
 import type { CatalogOrigin, RepairPhase, RepairResult } from '../../maintenance/repair/repair-report.js';
@@ -25,6 +26,7 @@ import {
   DIRTY_LINES,
   lookAtHeader,
   noteStreamingFile,
+  reportPath,
   verdictLines,
   writeReport,
   writeStatistics,
@@ -46,6 +48,9 @@ const NOTE: readonly string[] = [
 
 const QUESTION = 'Do you wish to proceed? (OK/Cancel) ';
 const REPAIRED = 'JET_wrnDatabaseRepaired';
+/** Ends of the names of what lies beside the report. */
+const UNDELETED = '.undeleted.jsonl';
+const DUPLICATES = '.duplicates.jsonl';
 /** The format of the database stays; other formats are not written. */
 const FORMAT_KEPT = 'usepersistedformat';
 
@@ -199,6 +204,7 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
       output,
       undoFile: long.has('no-undo') ? undefined : (target('undo-file') ?? undoPath(host, file)),
       keepLost: target('keep-lost'),
+      undeletedFile: long.has('deep') ? reportPath(context, UNDELETED) : undefined,
       forceHeader: long.has('force-header'),
       longValues: choice(long.get('lv'), ['null', 'zero', 'truncate', 'drop-record']),
       unique: choice(long.get('unique'), ['demote', 'drop-older', 'fail']),
@@ -280,10 +286,12 @@ async function conclude(
   for (const finding of report.findings) context.event('finding', finding);
   const path = await writeReport(context, check, 'Repair', endingOf(context, result), elapsedMs);
   if (hasSwitch(command, 'n')) writeStatistics(context, check, '.REPAIR.TXT');
+  const duplicates = writeDuplicates(context, result);
   const { pages, correctedPages, tables, findings, findingsTruncated, ...rest } = report;
   const json = {
     ...rest,
     report: path,
+    ...(duplicates === undefined ? {} : { duplicates }),
     pages,
     correctedPages,
     tables,
@@ -295,11 +303,33 @@ async function conclude(
     return { result: json, ...(check.error === undefined ? {} : { error: check.error.at({ file }) }) };
   }
   sayOutcome(context, result);
+  if (command.long.has('deep')) sayUndeleted(context, result);
+  if (duplicates !== undefined) say(`Records that share keys of unique indexes are listed in ${duplicates}.`);
   for (const line of NOTE) say(line);
   if (report.action === 'none') return { result: json };
   const warning = { code: JET_ERRORS[REPAIRED].code, name: REPAIRED, message: JET_ERRORS[REPAIRED].text };
   context.note(warning);
   return { result: json, warning, lost };
+}
+
+function sayUndeleted(context: ModeContext, { report }: RepairResult): void {
+  const counts = report.tables.flatMap(({ undeleted }) => undeleted ?? []);
+  const records = counts.reduce((sum, count) => sum + count, 0);
+  context.say(
+    counts.length === 0
+      ? 'Free pages were not looked through, since no table had to be made anew.'
+      : `${records} deleted records were found on free pages; they are listed in ${reportPath(context, UNDELETED)}.`,
+  );
+}
+
+/** Lists the records that share keys of unique indexes (chapter 7.2.9). Returns where. */
+function writeDuplicates(context: ModeContext, { duplicates, report }: RepairResult): string | undefined {
+  if (duplicates.length === 0) return undefined;
+  const path = reportPath(context, DUPLICATES);
+  const lines = createJsonLines(context.host.fs, path, report.output);
+  for (const record of duplicates) lines.write(record);
+  lines.close();
+  return path;
 }
 
 function sayOutcome({ say, complain }: ModeContext, { report }: RepairResult): void {

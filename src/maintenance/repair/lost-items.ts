@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { pageOffset } from '../../format/page.js';
 import type { FileHandle, FileSystem } from '../../io/file-system.js';
+import { createJsonLines, type JsonLines } from '../../io/json-lines.js';
+import { hexOf } from '../integrity/finding.js';
 
 /** Folder for what a repair could not use: damaged pages and lost records (format specification, chapter 7.2.11). */
 export interface LostItems {
@@ -32,8 +34,7 @@ export function openLostItems(
   pageSize: number,
 ): LostItems {
   fs.mkdir(folder);
-  let records: FileHandle | undefined;
-  let end = 0;
+  let records: JsonLines | undefined;
   const replace = (path: string): FileHandle => {
     if (fs.exists(path)) fs.unlink(path);
     const file = fs.open(path, 'create');
@@ -60,20 +61,13 @@ export function openLostItems(
       return path;
     },
     record({ key, data, ...rest }) {
-      records ??= replace(join(folder, RECORDS_FILE));
-      const line = Buffer.from(`${JSON.stringify({ ...rest, key: hex(key), data: hex(data) })}\n`, 'utf8');
-      records.writeAt(line, end);
-      end += line.length;
+      records ??= createJsonLines(fs, join(folder, RECORDS_FILE), source.path);
+      records.write({ ...rest, key: hexOf(key), data: hexOf(data) });
     },
     close() {
-      records?.sync();
       records?.close();
       records = undefined;
       fs.syncDirectory(folder);
     },
   };
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }

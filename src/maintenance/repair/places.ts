@@ -16,6 +16,8 @@ export interface RepairPlaces {
   readonly output: string | undefined;
   readonly undoFile: string | undefined;
   readonly keepLost: string | undefined;
+  /** Where deleted records are listed. */
+  readonly undeletedFile: string | undefined;
 }
 
 const TEMPORARY_DEFAULT = 'TEMPREPAIR.EDB';
@@ -26,7 +28,7 @@ const TEMPORARY_DEFAULT = 'TEMPREPAIR.EDB';
  * @throws EseError JET_errInvalidParameter for a new place of a database that is to be repaired in its own
  */
 export function placesOf(source: string, options: RepairOptions): RepairPlaces {
-  const { inPlace = false, output, temp, undoFile, keepLost } = options;
+  const { inPlace = false, output, temp, undoFile, keepLost, undeletedFile } = options;
   if (inPlace && output !== undefined) {
     throw new EseError(
       'JET_errInvalidParameter',
@@ -43,6 +45,7 @@ export function placesOf(source: string, options: RepairOptions): RepairPlaces {
     output: target,
     undoFile: inPlace ? undoFile : undefined,
     keepLost,
+    undeletedFile,
   };
 }
 
@@ -64,11 +67,11 @@ export function waitingPath(target: string): string {
  */
 export function checkPlaces(
   fs: FileSystem,
-  { source, temp, output, undoFile, keepLost }: RepairPlaces,
+  { source, temp, output, undoFile, keepLost, undeletedFile }: RepairPlaces,
   lockOptions: LockOptions,
 ): void {
   const own = fs.stat(source).identity;
-  for (const path of [temp, output, undoFile, keepLost]) {
+  for (const path of [temp, output, undoFile, keepLost, undeletedFile]) {
     if (path === undefined) continue;
     const folder = dirname(path);
     if (!fs.exists(folder)) throw new EseError('JET_errInvalidPath', undefined, { file: folder });
@@ -89,7 +92,9 @@ export function checkPlaces(
   refuseForeignTemporary(fs, temp);
   // A rename needs no permission of the file that it replaces.
   if (output === undefined) fs.open(source, 'write').close();
-  for (const path of [temp, output, undoFile]) if (path !== undefined) fs.lock(path, lockOptions).release();
+  for (const path of [temp, output, undoFile, undeletedFile]) {
+    if (path !== undefined) fs.lock(path, lockOptions).release();
+  }
 }
 
 /**

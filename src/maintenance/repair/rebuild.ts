@@ -26,6 +26,7 @@ import { groupCatalogRows, type TableDefinition } from '../../format/table-defin
 import type { Environment } from '../../io/environment.js';
 import { guardedFile } from '../../io/exclusive-file.js';
 import type { FileHandle, FileLock } from '../../io/file-system.js';
+import { createJsonLines } from '../../io/json-lines.js';
 import { removeTemporaries, replaceFile } from '../../io/replace-file.js';
 import { takeTurns } from '../../workers/turns.js';
 import { READ_BYTES } from '../defrag/copy-database.js';
@@ -51,6 +52,7 @@ import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
 import { salvageCatalog } from './salvage-catalog.js';
 import { noteSpace, openSalvage, type SalvageSource, takeCensus } from './salvage-source.js';
 import { openRepairSource, type RepairSource } from './source-view.js';
+import { listUndeleted } from './undeleted.js';
 
 /** Making a damaged database anew, in a file of its own (format specification, chapter 7.2.2). */
 export interface RebuildJob {
@@ -373,7 +375,35 @@ class Rebuild {
         return rebuilt.made;
       },
     });
-    return { built, tables: done, edits };
+    const { undeletedFile } = options;
+    if (undeletedFile === undefined) return { built, tables: done, edits };
+    const found = yield* this.#listUndeleted(undeletedFile, done, context.openTarget());
+    return { built, tables: found, edits };
+  }
+
+  /** Looks for what was deleted, now that it is known what is there. */
+  *#listUndeleted(
+    path: string,
+    made: readonly RebuiltTable[],
+    target: TargetReader,
+  ): Steps<readonly RebuiltTable[]> {
+    const { environment, temp, source } = this.#job;
+    const { fs } = environment;
+    const definitions = new Map(this.#catalog.tables.map((table) => [table.objid, table]));
+    const lines = createJsonLines(fs, path, source.path);
+    const done: RebuiltTable[] = [];
+    try {
+      for (const one of made) {
+        const table = definitions.get(one.made.objid);
+        const search = { fs, salvage: this.#salvage, temp, target, lines };
+        const undeleted = table === undefined ? 0 : yield* listUndeleted(search, table, one.made.pgnoFdp);
+        done.push({ ...one, report: { ...one.report, undeleted } });
+      }
+    } finally {
+      lines.close();
+    }
+    fs.syncDirectory(dirname(path));
+    return done;
   }
 
   #copyFrom(

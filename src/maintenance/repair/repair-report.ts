@@ -35,6 +35,12 @@ export interface RepairOptions extends JobOptions {
   readonly undoFile?: string | undefined;
   /** Folder for damaged pages and lost records. Default: they are not kept. */
   readonly keepLost?: string | undefined;
+  /**
+   * Free pages are looked through for records that were deleted, when the database has to be made anew: they are
+   * listed in this file, one a line, and are not part of the database. What lies there is replaced. Default: they are
+   * not looked for.
+   */
+  readonly undeletedFile?: string | undefined;
   /** Makes a header from what the pages say, if both copies are damaged. */
   readonly forceHeader?: boolean;
   /** Default: `null`. */
@@ -96,6 +102,8 @@ export interface RepairedTable {
     readonly orphaned: number;
   };
   readonly indexes: readonly RepairedIndex[];
+  /** Records on free pages whose keys the table has not, where they were looked for. */
+  readonly undeleted?: number;
 }
 
 /** The JSON form of a repair, without the path of its report file. */

@@ -6,7 +6,7 @@ import { openDatabase } from '../../../src/index.js';
 import { seededEnvironment } from '../../../src/io/environment.js';
 import type { FileSystem } from '../../../src/io/file-system.js';
 import { checkIntegrity } from '../../../src/maintenance/integrity.js';
-import type { UniquePolicy } from '../../../src/maintenance/repair/repair-report.js';
+import type { DuplicateRecord, UniquePolicy } from '../../../src/maintenance/repair/repair-report.js';
 import { repair } from '../../../src/maintenance/repair.js';
 import { DAMAGED, type DamagedDatabase, damagedBytes } from '../../support/damaged-database.js';
 import { createEngineLab, LAB_DATABASE } from '../../support/engine-lab.js';
@@ -62,14 +62,26 @@ async function expectSound(fs: FileSystem): Promise<void> {
   expect(report.findings).toEqual([]);
 }
 
+/** Ends of primary keys, and what became of their records. All of them have the code of row 30. */
+const listed = (duplicates: readonly DuplicateRecord[]): string[][] =>
+  duplicates.map(({ table, index, primaryKey, action, data }) => {
+    expect([table, index]).toEqual(['Codes', 'byCode']);
+    expect(data).toContain('c0deba5e1e');
+    return [primaryKey.slice(-8), action];
+  });
+
 const ALL = Array.from({ length: 40 }, (_, id) => id);
 
 describe('two records with one key of a unique index', () => {
   it('are both kept, and the index is not unique any more', async () => {
     const fs = doubled().disk();
-    const { report, lost } = await run(fs, 'demote');
+    const { report, lost, duplicates } = await run(fs, 'demote');
     expect(idsOf(fs)).toEqual(ALL);
     expect(lost).toBe(false);
+    expect(listed(duplicates)).toEqual([
+      ['80000007', 'kept'],
+      ['8000001e', 'kept'],
+    ]);
     expect(report.tables.find(({ name }) => name === 'Codes')?.indexes).toEqual([
       { name: 'byCode', action: 'rebuilt', entries: 40 },
     ]);
@@ -90,9 +102,13 @@ describe('two records with one key of a unique index', () => {
     expect(leaves.length).toBeGreaterThan(2);
     expect(dbtimes.at(-1)).toBeGreaterThan(dbtimes[0] ?? 0);
     const fs = db.disk();
-    const { report, lost } = await run(fs, 'drop-older');
+    const { report, lost, duplicates } = await run(fs, 'drop-older');
     expect(idsOf(fs)).toEqual(ALL.filter((id) => id !== 7));
     expect(lost).toBe(true);
+    expect(listed(duplicates)).toEqual([
+      ['80000007', 'left out'],
+      ['8000001e', 'kept'],
+    ]);
     expect(report.tables.find(({ name }) => name === 'Codes')?.records).toMatchObject({
       kept: 39,
       dropped: 1,
