@@ -29,6 +29,11 @@ const LOADERS: Readonly<Record<string, () => Promise<Verb>>> = {
   records: async () => (await import('./esekit/records.js')).recordsVerb,
 };
 
+/** How command lines begin. */
+const VERB_WORDS: ReadonlySet<string> = new Set(
+  Object.keys(LOADERS).map((verb) => verb.split(' ', 1)[0] ?? ''),
+);
+
 const INTERRUPTED: ErrorReport = { code: null, name: 'Interrupted', message: 'interrupted' };
 
 interface Parsed {
@@ -81,7 +86,7 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
   let text = '';
   let usage = duplicateOption(argv);
   const parsed = await parser.parseAsync(tokens, {}, (error, _arguments, output) => {
-    if (error) usage = usageText(error.message);
+    if (error) usage = unknownCommand(argv) ?? usageText(error.message);
     else text = output;
   });
   return {
@@ -101,6 +106,17 @@ function duplicateOption(argv: readonly string[]): string | undefined {
   const names = (end < 0 ? argv : argv.slice(0, end)).flatMap((token) => /^--[\w-]+/.exec(token)?.[0] ?? []);
   const twice = names.find((name, i) => !REPEATABLE.has(name) && names.indexOf(name) < i);
   return twice === undefined ? undefined : `Usage Error: Duplicate ${twice} specification.`;
+}
+
+/** The first words of a command line, if they are no subcommand. */
+function unknownCommand([first]: readonly string[]): string | undefined {
+  if (first === undefined || first.startsWith('-') || VERB_WORDS.has(first)) return undefined;
+  return `Usage Error: Unknown command '${first}'.`;
+}
+
+/** The subcommand that a command line begins with, whatever follows. */
+function askedVerb(argv: readonly string[]): string | undefined {
+  return Object.keys(LOADERS).find((verb) => verb.split(' ').every((word, i) => argv[i] === word));
 }
 
 function usageText(message: string): string {
@@ -136,7 +152,7 @@ export async function runEsekit(argv: readonly string[], machine: CliHost): Prom
       result,
     };
     const isReported = json.end(envelope);
-    if (error !== undefined && !json.ownsStdout) host.terminal.err(`${errorText(error)}\n`);
+    if (error !== undefined && !json.ownsStdout) host.terminal.err(`${errorText(error, askedVerb(argv))}\n`);
     const failure = persistent?.failure();
     if (failure !== undefined) host.terminal.err(`ERROR: ${failure.message}\n`);
     return exit === EXIT.done && (!isReported || failure !== undefined) ? EXIT.otherError : exit;
@@ -220,9 +236,11 @@ function failure(error: unknown, signal: AbortSignal): { exit: number; error: Er
   return { exit: EXIT.otherError, error: errorReport(new EseError('JET_errInternalError', message)) };
 }
 
-/** One line for people. */
-function errorText({ code, name, message, file, pgno }: ErrorReport): string {
-  if (name === 'UsageError') return `${message}\nTry: esekit --help`;
+/** One line for people, and where to read more. */
+function errorText({ code, name, message, file, pgno }: ErrorReport, verb?: string): string {
+  if (name === 'UsageError') {
+    return `${message}\nTry: esekit ${verb === undefined ? '' : `${verb} `}--help`;
+  }
   const place = [file, pgno === undefined ? undefined : `page ${pgno}`].filter((part) => part !== undefined);
   const where = place.length === 0 ? '' : `: ${place.join(', ')}`;
   return `Error: ${code === null ? '' : `${code} `}(${name}, ${message})${where}`.replace(/[\r\n]+/g, ' ');

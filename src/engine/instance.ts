@@ -75,6 +75,8 @@ export interface InstanceOptions {
 }
 
 const PAGE_SIZE_DEFAULT = 4096;
+/** Page sizes that databases are written with: the oldest one is only read. */
+export const PAGE_SIZES_WRITTEN: readonly number[] = PAGE_SIZES.filter((size) => size >= PAGE_SIZE_DEFAULT);
 const BASE_NAME_DEFAULT = 'E00';
 const CHECKPOINT_DEPTH_BYTES = 20 * 1024 * 1024;
 const DATABASES_MAX = 6;
@@ -116,7 +118,7 @@ export class Instance {
     this.#options = options;
     this.#environment = environment;
     this.pageSize = options.pageSize ?? PAGE_SIZE_DEFAULT;
-    if (!PAGE_SIZES.includes(this.pageSize) || this.pageSize < PAGE_SIZE_DEFAULT) {
+    if (!PAGE_SIZES_WRITTEN.includes(this.pageSize)) {
       throw new EseError('JET_errInvalidParameter', `pages cannot have ${this.pageSize} bytes`);
     }
     const systemDirectory = options.systemDirectory ?? logDirectory;

@@ -62,8 +62,25 @@ describe('esekit create', () => {
     const other = await esekit(['create', at('plain', 'c.edb'), '--page-size', '8192']);
     expect(other.stderr).toMatch(/-1213 \(JET_errPageSizeMismatch/);
     expect(existsSync(at('plain', 'c.edb'))).toBe(false);
-    const odd = await esekit(['create', at('odd', 'd.edb'), '--page-size', '1000']);
-    expect(odd.stderr).toMatch(/-1003 \(JET_errInvalidParameter, pages cannot have 1000 bytes\)/);
+    const directory = await esekit(['create', folder]);
+    expect(directory.stderr).toMatch(/-1023 \(JET_errInvalidPath, this is a directory, not a file\)/);
+    const refusals: readonly (readonly [argv: readonly string[], message: string])[] = [
+      [[at('odd.edb'), '--page-size', '1000'], '--page-size is one of 4096, 8192, 16384, 32768.'],
+      [[at('odd.edb'), '--page-size', '2048'], '--page-size is one of 4096, 8192, 16384, 32768.'],
+      [[at('odd.edb'), '--log-size', '100'], '--log-size is a multiple of 64 up to 32768, in KiB.'],
+      [[at('odd.edb'), '--log-size', '0'], '--log-size is a multiple of 64'],
+      [[at('odd.edb'), '--log-size', '65536'], '--log-size is a multiple of 64'],
+      [[at('odd.edb'), '--base', 'a/b'], "'a/b' is a path, not a base name"],
+      [[at('odd.edb'), '--cache', '-1'], '--cache takes a whole number.'],
+      [[''], 'Missing database specification.'],
+    ];
+    for (const [argv, message] of refusals) {
+      const run = await esekit(['create', ...argv]);
+      expect(run).toMatchObject({ exit: 1, stdout: '' });
+      expect(run.stderr).toContain(message);
+      expect(run.stderr).toContain('Try: esekit create --help');
+    }
+    expect(existsSync(at('odd.edb'))).toBe(false);
     const base = await esekit(['create', at('e.edb'), '--base', 'E0']);
     expect(base).toMatchObject({ exit: 1 });
     expect(base.stderr).toMatch(/a base name has 3 characters, not 'E0'/);

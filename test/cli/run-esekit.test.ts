@@ -113,7 +113,7 @@ describeWithCorpus('esekit export', () => {
     const argv = ['export', corpusPath('databases', 'test.edb'), '--table', 'A', '--table=B'];
     const run = await runProgram(runEsekit, argv);
     expect(run).toMatchObject({ exit: 1, stdout: '' });
-    expect(run.stderr).toBe('Usage Error: Duplicate --table specification.\nTry: esekit --help\n');
+    expect(run.stderr).toBe('Usage Error: Duplicate --table specification.\nTry: esekit export --help\n');
   });
 
   test('a reader that goes away stops the export', async () => {
@@ -160,7 +160,7 @@ describeWithCorpus('esekit records', () => {
 describe('usage of esekit', () => {
   test.each([
     [[], 'No command specified'],
-    [['bogus', 'x'], 'Unknown'],
+    [['bogus', 'x'], "Unknown command 'bogus'"],
     [['tables'], 'Not enough'],
     [['tables', 'a', 'b'], ''],
     [['tables', 'a', '--bogus'], 'Unknown argument: bogus'],
@@ -169,8 +169,11 @@ describe('usage of esekit', () => {
   ])('%j is refused in one line, exit 1', async (argv, message) => {
     const run = await esekit(argv);
     expect(run).toMatchObject({ exit: 1, stdout: '' });
-    expect(run.stderr).toMatch(/^Usage Error: .+\nTry: esekit --help\n$/);
+    expect(run.stderr).toMatch(/^Usage Error: .+\nTry: esekit (?:\w+ )?--help\n$/);
     expect(run.stderr).toContain(message);
+    expect(run.stderr).toContain(
+      /^(?:tables|export)$/.test(argv[0] ?? '') ? `${argv[0]} --help` : 'esekit --help',
+    );
     const json = await esekit([...argv, '--json']);
     expect(JSON.parse(json.stdout)).toMatchObject({
       tool: 'esekit',

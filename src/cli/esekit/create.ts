@@ -2,12 +2,14 @@
 
 import { dirname } from 'node:path';
 import { createDatabaseFile } from '../../drill/load.js';
+import { sourceFile } from '../typed-path.js';
 import type { Verb } from '../verb.js';
 import { databasePlace } from './place.js';
 
 export const createVerb: Verb = {
   writes: () => true,
   run: async (context) => {
+    sourceFile(context.host, String(context.options.file ?? ''), 'database');
     const place = databasePlace(context);
     const { file, baseName = 'E00', logDirectory = dirname(file), systemDirectory = dirname(file) } = place;
     const { fs } = context.host;

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { loadDatabase } from '../../drill/load.js';
 import { chosenTables } from '../../drill/workload.js';
 import { EseError } from '../../format/ese-error.js';
-import { sourceFile } from '../typed-path.js';
+import { requireKind, sourceFile } from '../typed-path.js';
 import { UsageError } from '../usage-error.js';
 import type { Verb, VerbContext } from '../verb.js';
 import { databasePlace, wholeNumber } from './place.js';
@@ -18,6 +18,7 @@ export const loadVerb: Verb = {
   run: async (context) => {
     const { host, options, signal, say } = context;
     const file = resolve(sourceFile(host, String(options.file ?? ''), 'source file'));
+    requireKind(host, file, 'database');
     const rows = wholeNumber(context, 'rows') ?? 0;
     const seed = wholeNumber(context, 'seed') ?? SEED_DEFAULT;
     if (seed > SEED_MOST) throw new UsageError(`Usage Error: --seed is at most ${SEED_MOST}.`);

@@ -2,6 +2,8 @@
 
 import { basename, dirname, resolve } from 'node:path';
 import type { DatabasePlace } from '../../drill/load.js';
+import { PAGE_SIZES_WRITTEN } from '../../engine/instance.js';
+import { LOG_FILE_KIB_MAX, LOG_FILE_KIB_MIN } from '../../engine/log-writer.js';
 import { BASE_NAME_LENGTH } from '../../io/log-file-names.js';
 import { meantPath } from '../typed-path.js';
 import { UsageError } from '../usage-error.js';
@@ -22,9 +24,24 @@ export function databasePlace(context: VerbContext): DatabasePlace {
       `Usage Error: a base name has ${BASE_NAME_LENGTH} characters, not '${String(base)}'.`,
     );
   }
+  if (/[\\/]/.test(String(base))) {
+    throw new UsageError(
+      `Usage Error: '${String(base)}' is a path, not a base name; folders have --log-dir.`,
+    );
+  }
   const [pageSize, logFileKiB, depth, cache] = ['pageSize', 'logSize', 'checkpointDepth', 'cache'].map(
     (name) => wholeNumber(context, name),
   );
+  if (pageSize !== undefined && !PAGE_SIZES_WRITTEN.includes(pageSize)) {
+    throw new UsageError(`Usage Error: --page-size is one of ${PAGE_SIZES_WRITTEN.join(', ')}.`);
+  }
+  const isLogSize = (kib: number): boolean =>
+    kib >= LOG_FILE_KIB_MIN && kib <= LOG_FILE_KIB_MAX && kib % LOG_FILE_KIB_MIN === 0;
+  if (logFileKiB !== undefined && !isLogSize(logFileKiB)) {
+    throw new UsageError(
+      `Usage Error: --log-size is a multiple of ${LOG_FILE_KIB_MIN} up to ${LOG_FILE_KIB_MAX}, in KiB.`,
+    );
+  }
   return {
     file,
     ...(base === undefined ? {} : { baseName: String(base) }),
