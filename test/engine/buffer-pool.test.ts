@@ -122,6 +122,58 @@ describe('what a buffer pool writes', () => {
   });
 });
 
+describe('a full cache', () => {
+  it('writes what it gives up, and no other page', () => {
+    const waits: Lgpos[] = [];
+    const { pool, open } = createLab({ reusesMemory: true, beforeWrite: (lgpos) => waits.push(lgpos) });
+    for (let pgno = 1; pgno <= CAPACITY; pgno++) build(pool, pgno, pgno, at(1, pgno));
+    pool.trim();
+    expect(pool.pagesWritten).toBe(0);
+    build(pool, CAPACITY + 1, CAPACITY + 1, at(1, CAPACITY + 1));
+    pool.trim();
+    // An eighth of the cache goes, the oldest first: nobody has used a page since it was built.
+    const given = CAPACITY / 8 + 1;
+    expect(pool).toMatchObject({ pagesWritten: given, dirtyPages: CAPACITY + 1 - given, cachedPages: 56 });
+    expect(waits).toEqual([at(1, given)]);
+    expect(open().readPage(given).dbtime).toBe(1000 + given);
+    expect(jetErrorOf(() => open().readPage(given + 1))).toBe('JET_errPageNotInitialized');
+  });
+
+  it('keeps what was used since the last time', () => {
+    const { pool } = createLab({ reusesMemory: true });
+    build(pool, 1, CAPACITY + 1);
+    pool.trim();
+    pool.readPage(12);
+    build(pool, CAPACITY + 2, CAPACITY + 10);
+    pool.trim();
+    const kept = [9, 10, 11, 12, 13, 19, 20].filter((pgno) => pool.peekPage(pgno) !== undefined);
+    expect(kept).toEqual([12, 20]);
+  });
+
+  it('verifies a page again that comes back, though it was known to be sound', () => {
+    const { pool, file } = createLab({ reusesMemory: true });
+    build(pool, 1, 2 * CAPACITY);
+    pool.trim();
+    expect(pool.peekPage(3)).toBeUndefined();
+    const flip = (at: number): void => {
+      const byte = new Uint8Array(1);
+      file.readAt(byte, 4 * PAGE_SIZE + at);
+      byte[0] = (byte[0] ?? 0) ^ 1;
+      file.writeAt(byte, 4 * PAGE_SIZE + at);
+    };
+    flip(2000);
+    expect(pool.readPage(3).dbtime).toBe(1003);
+    expect([...pool.correctedPages]).toEqual([3]);
+    flip(2001);
+    expect(pool.readPage(3).dbtime).toBe(1003);
+    for (let first = 2 * CAPACITY + 1; first < 6 * CAPACITY; first += CAPACITY) {
+      build(pool, first, first + CAPACITY - 1);
+      pool.trim();
+    }
+    expect(jetErrorOf(() => pool.readPage(3))).toBe('JET_errReadVerifyFailure');
+  });
+});
+
 describe('the size of the file', () => {
   it('grows with the pages that are built, and only so far', () => {
     const { pool, file } = createLab({ freeBytes: () => 40 * PAGE_SIZE });
