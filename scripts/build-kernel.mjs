@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const kernels = [
   ['kernel/page-checksum.ts', 'src/format/page-checksum-wasm.ts', 'PAGE_CHECKSUM_WASM'],
+  ['kernel/log-walk.ts', 'src/format/log-walk-wasm.ts', 'LOG_WALK_WASM'],
   ['kernel/bulk.ts', 'src/engine/bulk/bulk-wasm.ts', 'BULK_WASM'],
   ['kernel/leaf-check.ts', 'src/maintenance/integrity/leaf-check-wasm.ts', 'LEAF_CHECK_WASM'],
   ['kernel/replay-walk.ts', 'src/recovery/replay-wasm.ts', 'REPLAY_WASM'],

@@ -1,6 +1,7 @@
 import { EseError, type Lgpos } from './ese-error.js';
 import { type LogRecord, logRecordView } from './log-record.js';
 import { logRecordSize } from './log-record-size.js';
+import type { RecordSkipper } from './log-record-skip.js';
 import { LRTYP, logRecordName } from './log-record-type.js';
 import { SEGMENT_BYTES, SEGMENT_HEADER_BYTES } from './log-segment.js';
 
@@ -123,6 +124,21 @@ export class LogRecordCursor {
         this.#beginAssembly(at);
       }
     }
+  }
+
+  /**
+   * Skips records in the window that the skipper knows: the fields describe none of them, and {@link next} goes on
+   * behind the last one. The window must lie in the memory of the skipper. Returns how many it skipped.
+   */
+  skip(skipper: RecordSkipper): number {
+    if (this.#windowEnd === 0 || this.#total !== 0) return 0;
+    const records = skipper.skip(this.#at, this.#segmentStart, this.#windowEnd);
+    if (records === 0) return 0;
+    this.#segment += (skipper.segmentStart - this.#segmentStart) / SEGMENT_BYTES;
+    this.#segmentStart = skipper.segmentStart;
+    this.#segmentEnd = this.#segmentStart + SEGMENT_BYTES;
+    this.#endBehind(skipper.at);
+    return records;
   }
 
   /** The record as a typed view, valid until the window or the assembly buffer is reused. */

@@ -134,6 +134,35 @@ export function logRecordFixedSize(lrtyp: number): number {
   return FIXED[lrtyp] ?? 0;
 }
 
+/** What the size of a record type follows from. */
+export interface LogRecordSizeRule {
+  /** Bytes of the fixed part; 0 if the type does not exist. */
+  readonly fixed: number;
+  /** Offset and number of lengths of 2 bytes, and of 4 bytes. */
+  readonly u16: readonly [at: number, count: number];
+  readonly u32: readonly [at: number, count: number];
+  /** What comes to it: `replace` and `undoInfo` as {@link logRecordSize} has it, `other` is known there only. */
+  readonly exception: 'none' | 'replace' | 'undoInfo' | 'other';
+}
+
+/** The rule for a type, for who states it to a machine of its own. */
+export function logRecordSizeRule(lrtyp: number): LogRecordSizeRule {
+  const isReplace = lrtyp === LRTYP.Replace || lrtyp === LRTYP.ReplaceD;
+  return {
+    fixed: FIXED[lrtyp] ?? 0,
+    u16: [U16_AT[lrtyp] ?? 0, U16_COUNT[lrtyp] ?? 0],
+    u32: [U32_AT[lrtyp] ?? 0, U32_COUNT[lrtyp] ?? 0],
+    exception:
+      IS_EXCEPTION[lrtyp] !== 1
+        ? 'none'
+        : isReplace
+          ? 'replace'
+          : lrtyp === LRTYP.UndoInfo
+            ? 'undoInfo'
+            : 'other',
+  };
+}
+
 /**
  * Size in bytes of the record at `offset`, or 0 if its type does not exist or its fixed part does not end
  * by `end`. The result may exceed what lies before `end`: the caller compares.

@@ -10,6 +10,7 @@ import {
 } from '../format/log-header.js';
 import type { LogRecord } from '../format/log-record.js';
 import { LogRecordCursor } from '../format/log-record-cursor.js';
+import type { RecordSkipper } from '../format/log-record-skip.js';
 import { LRTYP } from '../format/log-record-type.js';
 import { isShadowOf, judgeSegment, SEGMENT_BYTES, type SegmentState } from '../format/log-segment.js';
 import { newPageScan } from '../format/page-checksum.js';
@@ -59,6 +60,8 @@ export interface OpenLogOptions {
   /** Memory to read into, at least {@link LOG_WINDOW_BYTES}, for callers that read many logs one by one. */
   readonly kernel?: ChecksumKernel;
   readonly observer?: SegmentObserver;
+  /** Skips records in the memory of `kernel`, for {@link LogReader.skip}. */
+  readonly skipper?: RecordSkipper | undefined;
   /** Is given each window that `next` reads: the memory of the records to come, and how many bytes of it hold some. */
   readonly onWindow?: (bytes: Uint8Array, length: number) => void;
 }
@@ -169,6 +172,7 @@ export class LogReader {
   readonly #handle: FileHandle;
   readonly #kernel: ChecksumKernel;
   readonly #observer: SegmentObserver | undefined;
+  readonly #skipper: RecordSkipper | undefined;
   readonly #onWindow: OpenLogOptions['onWindow'];
   readonly #view: DataView;
   readonly #words: Int32Array;
@@ -180,6 +184,7 @@ export class LogReader {
     this.header = header;
     this.#handle = handle;
     this.#observer = options.observer;
+    this.#skipper = options.skipper;
     this.#onWindow = options.onWindow;
     this.#windowSegments = Math.min(WINDOW_SEGMENTS, header.csecLGFile - 1);
     this.#kernel = options.kernel ?? createChecksumKernel(this.#windowSegments * SEGMENT_BYTES);
@@ -210,6 +215,14 @@ export class LogReader {
     } catch (error) {
       throw withFile(error, this.path);
     }
+  }
+
+  /**
+   * Skips records that are in order, as far as that is fast, whoever only wants to know whether all are: the next one is
+   * {@link next}'s, and so is every error. Returns how many it skipped.
+   */
+  skip(): number {
+    return this.#skipper === undefined ? 0 : this.cursor.skip(this.#skipper);
   }
 
   /**

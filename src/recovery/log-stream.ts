@@ -3,9 +3,10 @@
  * specification, chapters 4.1.1, 4.2.5 and 6.2.3).
  */
 import { join } from 'node:path';
-import { type ChecksumKernel, createChecksumKernel } from '../format/checksum-kernel.js';
+import { createChecksumKernel } from '../format/checksum-kernel.js';
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import type { LogHeader } from '../format/log-header.js';
+import { createRecordSkipper, RECORD_SKIPPER_BYTES } from '../format/log-record-skip.js';
 import type { Logtime } from '../format/logtime.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { FileSystem } from '../io/file-system.js';
@@ -17,7 +18,14 @@ import {
   type LogFileName,
   parseLogFileName,
 } from '../io/log-file-names.js';
-import { LOG_WINDOW_BYTES, type LogReader, type LogScan, openLog, readLogHeader } from './log-reader.js';
+import {
+  LOG_WINDOW_BYTES,
+  type LogReader,
+  type LogScan,
+  type OpenLogOptions,
+  openLog,
+  readLogHeader,
+} from './log-reader.js';
 
 /** One file of a stream. */
 export interface LogFileEntry extends LogFileName {
@@ -169,7 +177,8 @@ export function checkLogStream(
   files: LogStreamFiles,
   options: LogStreamCheckOptions = {},
 ): LogStreamCheck {
-  const kernel = createChecksumKernel(LOG_WINDOW_BYTES);
+  const kernel = createChecksumKernel(LOG_WINDOW_BYTES + RECORD_SKIPPER_BYTES);
+  const skipper = createRecordSkipper(kernel, LOG_WINDOW_BYTES);
   const logs: LogCheck[] = [];
   const missing: GenerationRange[] = [];
   let error: EseError | undefined;
@@ -193,7 +202,7 @@ export function checkLogStream(
       error ??= new EseError('JET_errMissingLogFile', undefined, { file: files.directory });
       previous = undefined;
     }
-    const check = checkLog(fs, entry, previous, kernel);
+    const check = checkLog(fs, entry, previous, { kernel, skipper });
     if (check.problem?.kind === 'missingBefore' && check.problem.found > check.problem.expected) {
       missing.push({ low: check.problem.expected, high: check.problem.found - 1 });
     }
@@ -243,12 +252,12 @@ function checkLog(
   fs: FileSystem,
   entry: LogFileEntry,
   previous: LogCheck | undefined,
-  kernel: ChecksumKernel,
+  memory: OpenLogOptions,
 ): LogCheck {
   const unread = { entry, header: undefined, scan: undefined, versionBackwards: false };
   let log: LogReader;
   try {
-    log = openLog(fs, entry.path, { kernel });
+    log = openLog(fs, entry.path, memory);
   } catch (error) {
     if (!(error instanceof EseError)) throw error;
     // The header of an older format can be read, but not its records.
@@ -287,6 +296,7 @@ function isOpenError(error: EseError): boolean {
 /** Walks all records: their sizes must chain up to the end of every segment. */
 function readToEnd(log: LogReader): LogProblem | undefined {
   try {
+    do log.skip();
     while (log.next());
     return undefined;
   } catch (error) {
