@@ -147,29 +147,41 @@ function remove(lockPath: string, found: FoundLock, record: LockRecord, depth: n
 function publish(lockPath: string, record: LockRecord): boolean {
   const text = `${JSON.stringify(record)}\n`;
   const draft = `${lockPath}.${record.token}`;
-  fs.writeFileSync(draft, text, { flag: 'wx' });
   try {
+    fs.writeFileSync(draft, text, { flag: 'wx' });
     fs.linkSync(draft, lockPath);
     return true;
   } catch (error) {
-    if (!isSystemError(error)) throw error;
+    if (!isSystemError(error) || !fs.existsSync(draft) || isOutOfSpace(error)) throw error;
     // Over NFS the answer to a link that succeeded may be lost, and its repetition fails.
     if (error.code === 'EEXIST') return fs.statSync(draft).nlink === 2;
     return publishWithoutLink(lockPath, text);
   } finally {
-    fs.unlinkSync(draft);
+    fs.rmSync(draft, { force: true });
   }
 }
 
 /** For file systems without hard links: a reader may find the file before its contents. */
 function publishWithoutLink(lockPath: string, text: string): boolean {
+  let isOurs = false;
   try {
-    fs.writeFileSync(lockPath, text, { flag: 'wx' });
+    const file = fs.openSync(lockPath, 'wx');
+    isOurs = true;
+    try {
+      fs.writeFileSync(file, text);
+    } finally {
+      fs.closeSync(file);
+    }
     return true;
   } catch (error) {
-    if (isSystemError(error) && error.code === 'EEXIST') return false;
+    if (isOurs) fs.rmSync(lockPath, { force: true });
+    else if (isSystemError(error) && error.code === 'EEXIST') return false;
     throw error;
   }
+}
+
+function isOutOfSpace({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 function readLock(lockPath: string): FoundLock | undefined {
