@@ -384,10 +384,13 @@ function judgeCopy(bytes: Uint8Array, which: HeaderCopy['which'], pageSize: numb
   const checksumStored = bytes.length >= 4 ? view.getUint32(0, true) : 0;
   const checksumComputed = complete ? xorChecksum(bytes) : 0;
   const [sizeOffset] = HEADER_LAYOUT.cbPageSize;
+  const [magicOffset] = HEADER_LAYOUT.magic;
   const stored = complete ? view.getUint32(sizeOffset, true) || DEFAULT_PAGE_SIZE : 0;
+  // A blank copy before a sound one of 2 KiB has the right checksum over both, and the size that 0 stands for.
+  const begins = complete && view.getUint32(magicOffset, true) !== 0;
   return {
     which,
-    ok: complete && checksumStored === checksumComputed && stored === pageSize,
+    ok: begins && checksumStored === checksumComputed && stored === pageSize,
     allZero: bytes.every((b) => b === 0),
     checksumStored,
     checksumComputed,

@@ -56,6 +56,15 @@ describe('electing a header', () => {
     }
   });
 
+  it('takes the shadow of a blank primary, at every page size', () => {
+    for (const pageSize of [2048, 4096, 8192, 16384, 32768]) {
+      const shadow = plainHeader(pageSize, 6);
+      const election = electHeader(file(new Uint8Array(pageSize), shadow, new Uint8Array(4 * pageSize)));
+      expect(election).toMatchObject({ source: 'shadow', pageSize });
+      expect(election.header?.objidLast).toBe(6);
+    }
+  });
+
   it('trusts neither when both are damaged, and still shows what is there', () => {
     const damaged = plainHeader(8192, 7);
     damaged[20] = 1;

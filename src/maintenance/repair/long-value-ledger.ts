@@ -1,5 +1,5 @@
 import type { BulkWriter } from '../../engine/bulk/tree-builder.js';
-import { compressionSupport, decompress } from '../../format/compression.js';
+import { compressionSupport, decompress, decompressedSize } from '../../format/compression.js';
 import { EseError } from '../../format/ese-error.js';
 import {
   decodeLongValueRoot,
@@ -60,6 +60,8 @@ interface Seen {
   due: number;
   /** Plain bytes of the last chunk; less than a chunk ends the value. */
   lastLength: number;
+  /** A chunk is stored in full, as it is: then the others are not packed either. */
+  isPlain: boolean;
   /** Offset of the first chunk that is missing or no use; -1 = none. */
   hole: number;
   /** End of the last chunk. */
@@ -140,6 +142,7 @@ export class LongValueLedger {
       isBeingDeleted,
       due: 0,
       lastLength: this.#chunkSize,
+      isPlain: false,
       hole: NOTHING,
       end: 0,
       isUnverified: false,
@@ -155,7 +158,10 @@ export class LongValueLedger {
     }
     const left = seen.hasRoot ? seen.size - offset : 0;
     const expected = left > 0 ? Math.min(this.#chunkSize, left) : this.#chunkSize;
-    const plain = this.#plainLength(bytes, start, length, seen.encrypted, expected);
+    const plain = seen.hasRoot
+      ? this.#plainLength(bytes, start, length, seen.encrypted, expected)
+      : this.#likelyLength(bytes, start, length, seen.isPlain);
+    if (length === this.#chunkSize) seen.isPlain = true;
     if (plain < 0) {
       if (seen.hole === NOTHING) seen.hole = offset;
       seen.lastLength = this.#chunkSize;
@@ -165,6 +171,14 @@ export class LongValueLedger {
       seen.end = offset + plain;
     }
     seen.due = offset + this.#chunkSize;
+  }
+
+  /** Plain bytes of a chunk of a value without root, where nothing says whether a short one is packed or the last. */
+  #likelyLength(bytes: Uint8Array, start: number, length: number, isPlain: boolean): number {
+    if (isPlain || !canBePacked(bytes, start, start + length, this.#chunkSize)) {
+      return Math.min(length, this.#chunkSize);
+    }
+    return this.#plainLength(bytes, start, length, false, this.#chunkSize);
   }
 
   /** Plain bytes of a chunk of which `due` are expected, -1 = it is no use. A chunk that is shorter is compressed. */
@@ -404,3 +418,24 @@ export interface LongValueWriter {
   add(node: SalvagedNode): void;
   finish(): void;
 }
+
+/** Whether bytes have the form of a packed chunk; text and numbers begin with the same bytes at times. */
+function canBePacked(bytes: Uint8Array, start: number, end: number, chunkSize: number): boolean {
+  const first = bytes[start] ?? 0;
+  // Only the oldest schemes use these bits (chapter 3.3).
+  if (first >= FIRST_WITHOUT_BITS && (first & SCHEME_BITS) !== 0) return false;
+  if (compressionSupport(first) === 'scrubbed') {
+    return bytes.subarray(start + 1, end).every((byte) => byte === bytes[start + 1]);
+  }
+  try {
+    const size = decompressedSize(bytes, start, end);
+    return size > end - start && size <= chunkSize;
+  } catch (error) {
+    if (!(error instanceof EseError)) throw error;
+    return false;
+  }
+}
+
+const SCHEME_BITS = 0x7;
+/** First byte of the first scheme behind the 7-bit ones. */
+const FIRST_WITHOUT_BITS = 0x18;

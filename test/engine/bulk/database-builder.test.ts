@@ -1,38 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { DatabaseBuilder } from '../../../src/engine/bulk/database-builder.js';
-import type { TreeRegion } from '../../../src/engine/bulk/tree-region.js';
-import { CATALOG_DEFINITION, CATALOG_INDEX_ROWS, CATALOG_TABLE_FLAGS } from '../../../src/engine/catalog.js';
 import { openDatabaseReader } from '../../../src/engine/database-reader.js';
 import { readTreeSpace, type TreeSpace } from '../../../src/engine/space-reader.js';
-import { createByteWriter } from '../../../src/format/byte-writer.js';
-import {
-  CATALOG_TYPE,
-  INDEX_FLAG,
-  OBJID_CATALOG,
-  OBJID_CATALOG_SHADOW,
-} from '../../../src/format/catalog-row.js';
-import {
-  CATALOG_COLUMNS_WRITTEN,
-  catalogColumnRows,
-  type NewCatalogRow,
-  setCatalogRow,
-} from '../../../src/format/catalog-row-encoder.js';
-import { COLTYP } from '../../../src/format/column.js';
-import {
-  DATABASE_FORMAT_VERSION,
-  DATABASE_STATE,
-  FILE_TYPE,
-  HEADER_MAGIC,
-  writeHeaderFields,
-} from '../../../src/format/database-header.js';
-import { PAGE_FLAG, PAGE_SIZES } from '../../../src/format/page.js';
-import { createRecordLayout } from '../../../src/format/record.js';
-import { createRecordEncoder } from '../../../src/format/record-encoder.js';
-import { createSimulatedDisk } from '../../../src/io/simulated-disk.js';
+import { PAGE_SIZES } from '../../../src/format/page.js';
 import { assertSound } from '../../../src/maintenance/integrity.js';
+import { BUILT, type BuiltTableWish, builtDatabase } from '../../support/built-database.js';
 import { judgeDatabase } from '../../support/judge-database.js';
 
-const PATH = '/new.edb';
 const AUTO_INCREMENT = 0x1_0000_0001n;
 
 interface Made {
@@ -40,152 +13,13 @@ interface Made {
   readonly lastPgno: number;
 }
 
-interface TableWish {
-  readonly rows: number;
-  /** Pages that it is to have at least. */
-  readonly pages?: number;
-  readonly autoIncrement?: bigint;
-}
-
-/** A key of a long: 0x7f, then the number with its sign turned, big-endian. */
-function longKey(value: number): Uint8Array {
-  const key = new Uint8Array(5);
-  key[0] = 0x7f;
-  new DataView(key.buffer).setUint32(1, (value ^ 0x80000000) >>> 0);
-  return key;
-}
-
-/** A record with two fixed longs: their count, no variable ones, end of the fixed area, values, NULL bits. */
-function record(id: number, n: number): Uint8Array {
-  const bytes = new Uint8Array(13);
-  const view = new DataView(bytes.buffer);
-  bytes.set([2, 127, 13, 0]);
-  view.setInt32(4, id, true);
-  view.setInt32(8, n, true);
-  bytes[12] = 0xfc;
-  return bytes;
-}
-
-/** Builds a database of these tables: two longs each, a primary index over the first, another over the second. */
-function build(pageSize: number, tables: ReadonlyMap<string, TableWish>): Made {
-  const disk = createSimulatedDisk();
-  const file = disk.open(PATH, 'create');
-  const builder = new DatabaseBuilder(file, { pageSize, isShadowed: true });
-  const { writer } = builder;
-  const rows: NewCatalogRow[] = [...CATALOG_INDEX_ROWS];
-  for (const [objid, name, pgnoFdp, pages] of [
-    [OBJID_CATALOG, CATALOG_DEFINITION.name, 4, 20],
-    [OBJID_CATALOG_SHADOW, 'MSysObjectsShadow', 24, 5],
-  ] as const) {
-    rows.push({
-      type: CATALOG_TYPE.table,
-      objidTable: objid,
-      id: objid,
-      name,
-      flags: CATALOG_TABLE_FLAGS,
-      pgnoFdp,
-      density: 80,
-      pages,
-    });
-    rows.push(...catalogColumnRows(objid));
-  }
-  const addAll = (region: TreeRegion, nodes: readonly (readonly [Uint8Array, Uint8Array])[]): void => {
-    region.begin();
-    for (const [key, data] of nodes) writer.add(key, key.length, data, 0, data.length);
-    region.finishTree();
-  };
-  for (const [name, { rows: count, pages = 1, autoIncrement }] of tables) {
-    const objid = builder.nextObjid();
-    const objidIndex = builder.nextObjid();
-    const ids = Array.from({ length: count }, (_, i) => i + 1);
-    const region = builder.openTable({ objid, roleFlags: 0, pages, density: 100, autoIncrement });
-    addAll(
-      region,
-      ids.map((id) => [longKey(id), record(id, id % 3)]),
-    );
-    const index = region.child({
-      objid: objidIndex,
-      roleFlags: PAGE_FLAG.index | PAGE_FLAG.nonUnique,
-      pages: 1,
-      density: 100,
-    });
-    const entries = ids.map((id) => [longKey(id % 3), longKey(id)] as const);
-    addAll(
-      index,
-      entries.sort(([a, x], [b, y]) => Buffer.compare(a, b) || Buffer.compare(x, y)),
-    );
-    index.close();
-    region.close();
-    const common = { objidTable: objid, density: 80 };
-    rows.push({
-      ...common,
-      type: CATALOG_TYPE.table,
-      id: objid,
-      name,
-      flags: 0,
-      pgnoFdp: region.pgnoRoot,
-      pages,
-    });
-    for (const [i, column] of ['id', 'n'].entries()) {
-      rows.push({
-        type: CATALOG_TYPE.column,
-        objidTable: objid,
-        id: i + 1,
-        name: column,
-        flags: 0,
-        coltyp: COLTYP.long,
-        maxLength: 4,
-        codePage: 0,
-        recordOffset: 4 + 4 * i,
-      });
-      const isPrimary = i === 0;
-      rows.push({
-        ...common,
-        type: CATALOG_TYPE.index,
-        id: isPrimary ? objid : objidIndex,
-        name: `by ${column}`,
-        flags: isPrimary
-          ? INDEX_FLAG.extendedSegments | INDEX_FLAG.primary | INDEX_FLAG.unique
-          : INDEX_FLAG.extendedSegments,
-        pgnoFdp: isPrimary ? region.pgnoRoot : index.pgnoRoot,
-        segments: [{ columnId: i + 1, descending: false, mustBeNull: false, derived: false }],
-        conditions: [],
-        lcid: 0,
-      });
-    }
-  }
-  const layout = createRecordLayout(CATALOG_COLUMNS_WRITTEN, pageSize);
-  const encoder = createRecordEncoder(layout);
-  builder.writeCatalog(
-    layout,
-    rows.map((row) => {
-      encoder.clear();
-      setCatalogRow(encoder, row);
-      const out = createByteWriter(256);
-      encoder.encode(out);
-      return out.bytes.slice(0, out.length);
-    }),
-  );
-  const { lastPgno, dbtime, objidLast } = builder.finish();
-  const header = new Uint8Array(pageSize);
-  writeHeaderFields(header, {
-    magic: HEADER_MAGIC,
-    version: DATABASE_FORMAT_VERSION,
-    updateMajor: 20,
-    cbPageSize: pageSize,
-    fileType: FILE_TYPE.database,
-    state: DATABASE_STATE.cleanShutdown,
-    dbtimeDirtied: dbtime,
-    objidLast,
-  });
-  file.writeAt(header, 0);
-  file.writeAt(header, pageSize);
-  file.close();
-
-  assertSound(disk, PATH);
-  expect(judgeDatabase(disk, PATH)).toMatchObject({ leaked: [], lastOwned: lastPgno });
-  expect(disk.stat(PATH).size).toBe((lastPgno + 2) * pageSize);
-  const reader = openDatabaseReader(disk, PATH);
+/** Builds a database, and judges it. */
+function build(pageSize: number, tables: ReadonlyMap<string, BuiltTableWish>): Made {
+  const disk = builtDatabase(pageSize, tables);
+  const lastPgno = disk.stat(BUILT).size / pageSize - 2;
+  assertSound(disk, BUILT);
+  expect(judgeDatabase(disk, BUILT)).toMatchObject({ leaked: [], lastOwned: lastPgno });
+  const reader = openDatabaseReader(disk, BUILT);
   const space = new Map<string, TreeSpace>([
     ['file', readTreeSpace(reader.source, { pgnoFdp: 1, objid: 1 })],
   ]);

@@ -7,8 +7,10 @@ import type { FileSystem } from '../../../src/io/file-system.js';
 import { checkIntegrity } from '../../../src/maintenance/integrity.js';
 import type { RepairedTable, RepairOptions } from '../../../src/maintenance/repair/repair-report.js';
 import { repair } from '../../../src/maintenance/repair.js';
+import { BUILT, builtDatabase } from '../../support/built-database.js';
 import { DAMAGED, type DamagedDatabase, damagedBytes } from '../../support/damaged-database.js';
 import { readFile } from '../../support/files.js';
+import { rowDigests } from '../../support/judge-database.js';
 import { SAMPLE, sampleDatabase } from '../../support/sample-database.js';
 
 let bytes: Uint8Array | undefined;
@@ -108,6 +110,35 @@ describe('repair of long values', () => {
     remove(db, second);
     return second.offset;
   };
+
+  it('makes roots for values whose last chunks begin like packed ones', async () => {
+    // Values of the bytes 27 to 60, each with a full chunk in front of a short one: among them are the first bytes of
+    // all schemes of compression behind the 7-bit ones, of blanks, brackets and digits.
+    const bytes = readFile(builtDatabase(4096, new Map([['built', { rows: 60, values: 60 }]])), BUILT);
+    const db = damagedBytes(bytes);
+    const tree = db.table('built').longValueTree ?? { pgnoFdp: 0, objid: 0 };
+    const node = createNodeView();
+    const places = db.nodesOf(tree).filter(({ pgno, line }) => {
+      const page = db.page(pgno);
+      page.readNode(line, node);
+      return page.key(node).length === 4 && (page.key(node).at(3) ?? 0) >= 27;
+    });
+    for (const { pgno, line } of places.reverse()) db.edit(pgno, (page) => page.deleteNode(line));
+    expect(places).toHaveLength(34);
+    const expected = await rowDigests(damagedBytes(bytes).disk(), DAMAGED);
+    const fs = db.disk();
+    const { report } = await repair(seededEnvironment({ fs, seed: 1 }), DAMAGED, {
+      inPlace: true,
+      workers: 1,
+    });
+    expect(report.tables.find(({ name }) => name === 'built')?.longValues).toMatchObject({
+      kept: 60,
+      nulled: 0,
+    });
+    expect((await rowDigests(fs, DAMAGED)).find(({ table }) => table === 'built')).toEqual(
+      expected.find(({ table }) => table === 'built'),
+    );
+  });
 
   it('takes away the value that lacks a chunk, and keeps the row', async () => {
     const db = sample();
