@@ -111,6 +111,11 @@ describe('eseutil /p asks before it repairs', () => {
     expect(run.stdout).not.toContain('proceed');
     expect(run.stdout).toContain('Integrity check successful.');
     expect(run.stdout).toContain('Note:\n  It is recommended');
+    const out = join(path, '..', 'new.edb');
+    expect((await eseutil([...args(path), '-o', '--out', out])).stdout).toContain(
+      'no other database was made',
+    );
+    expect(existsSync(out)).toBe(false);
     expect(readFileSync(path).equals(Buffer.from(sample()))).toBe(true);
   });
 

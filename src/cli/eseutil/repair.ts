@@ -305,6 +305,10 @@ async function conclude(
   sayOutcome(context, result);
   if (command.long.has('deep')) sayUndeleted(context, result);
   if (duplicates !== undefined) say(`Records that share keys of unique indexes are listed in ${duplicates}.`);
+  if (report.action === 'none' && command.long.has('out')) {
+    say('Nothing had to be repaired: no other database was made.');
+    say();
+  }
   for (const line of NOTE) say(line);
   if (report.action === 'none') return { result: json };
   const warning = { code: JET_ERRORS[REPAIRED].code, name: REPAIRED, message: JET_ERRORS[REPAIRED].text };

@@ -74,7 +74,9 @@ export function checkPlaces(
   for (const path of [temp, output, undoFile, keepLost, undeletedFile]) {
     if (path === undefined) continue;
     const folder = dirname(path);
-    if (!fs.exists(folder)) throw new EseError('JET_errInvalidPath', undefined, { file: folder });
+    if (!fs.exists(folder)) {
+      throw new EseError('JET_errInvalidPath', 'the folder does not exist', { file: folder });
+    }
     if (fs.exists(path) && fs.stat(path).identity === own) {
       throw new EseError('JET_errInvalidDatabase', 'it is the database that is to be repaired', {
         file: path,

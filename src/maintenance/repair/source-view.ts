@@ -102,6 +102,9 @@ function chooseHeader(
   }
   const found = findHeader(start);
   if (found !== undefined) return found;
+  if (start.length === 0) {
+    throw new EseError('JET_errDatabaseCorrupted', 'the file is empty', { file: file.path });
+  }
   if (!forcesHeader) {
     throw new EseError(
       'JET_errDatabaseCorrupted',

@@ -139,6 +139,9 @@ describe('a repair refuses', () => {
 
   it('what is no database', async () => {
     const disk = createSimulatedDisk();
+    putFile(disk, '/empty', new Uint8Array(0));
+    await expect(run(disk, { forceHeader: true }, '/empty')).rejects.toThrow('the file is empty');
+    disk.unlink('/empty');
     putFile(disk, '/text', new Uint8Array(70000).fill(65));
     expect(await errorOf(run(disk, {}, '/text'))).toBe('JET_errDatabaseCorrupted');
     expect(await errorOf(run(disk, { forceHeader: true }, '/text'))).toBe('JET_errDatabaseCorrupted');
