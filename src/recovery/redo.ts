@@ -5,6 +5,7 @@ import { compareLgpos, EseError, type Lgpos } from '../format/ese-error.js';
 import { type LogHeader, logPageSize } from '../format/log-header.js';
 import type { LogRecord } from '../format/log-record.js';
 import type { LogRecordCursor } from '../format/log-record-cursor.js';
+import { createRecordSkipper, RECORD_SKIPPER_BYTES, type RecordSkipper } from '../format/log-record-skip.js';
 import { LRTYP, logRecordName } from '../format/log-record-type.js';
 import { readSegmentHeader } from '../format/log-segment.js';
 import { logtimeToDate } from '../format/logtime.js';
@@ -114,7 +115,12 @@ const REHEARSED_TYPES = typeTable([
   LRTYP.AttachDB,
   LRTYP.DetachDB,
   LRTYP.SetDbVersion,
+  // It is no record to be the last one.
+  LRTYP.NOP2,
 ]);
+
+/** Stands for the types of all records that a rehearsal skips. */
+const SKIPPED = LRTYP.NOP;
 
 /** Types that only live inside of macros. */
 const MACRO_TYPES = typeTable([LRTYP.Split2, LRTYP.Merge2]);
@@ -161,12 +167,20 @@ export class Redo {
   readonly #keep = createRecordKeeper();
   /** Whether the records at hand are those of the undo phase of an earlier recovery. */
   #isUndoing = false;
-  readonly #kernel: ChecksumKernel = createChecksumKernel(LOG_WINDOW_BYTES);
+  /** Where logs are read to; in a rehearsal with what skips records that say nothing to it. */
+  readonly #kernel: ChecksumKernel;
+  readonly #skipper: RecordSkipper | undefined;
   #bytesRead = 0;
   #start: Lgpos = { generation: 0, isec: 0, ib: 0 };
+  /** Whether a record was met that redo is to begin with, or one behind it. */
+  #isPastStart = false;
 
   constructor(options: RedoOptions) {
     this.#options = options;
+    this.#kernel = createChecksumKernel(LOG_WINDOW_BYTES + (options.rehearsal ? RECORD_SKIPPER_BYTES : 0));
+    this.#skipper = options.rehearsal
+      ? createRecordSkipper(this.#kernel, LOG_WINDOW_BYTES, REHEARSED_TYPES)
+      : undefined;
     const memory = options.rehearsal ? undefined : createReplayMemory(options.pageSize, options.workers ?? 1);
     const frames = memory === undefined ? undefined : createFrameMemory(memory);
     this.databases = new RedoDatabases({
@@ -236,6 +250,7 @@ export class Redo {
     let stopAt = until !== undefined && 'lgpos' in until ? until.lgpos : undefined;
     const log = openLog(environment.fs, entry.path, {
       kernel: this.#kernel,
+      skipper: this.#skipper,
       onWindow: (bytes, length) => this.#replay?.beginWindow(bytes, length, this.lgpos.generation),
       ...(until !== undefined && 'timeMs' in until
         ? {
@@ -304,18 +319,17 @@ export class Redo {
     const { lgpos } = this;
     const start = this.#start;
     const mayPrecedeStart = log.header.generation === start.generation;
-    // Only one that begins at some record behind the first one of a log has some in front of it.
-    const mayWalk = until === undefined && (!mayPrecedeStart || (start.isec <= 1 && start.ib === 0));
     for (let turn = RECORDS_PER_TURN; turn > 0; turn--) {
-      if (mayWalk) {
-        turn -= this.#walk(log.cursor, turn);
-        if (turn === 0) break;
+      if (until === undefined && (!mayPrecedeStart || this.#isPastStart)) {
+        turn -= rehearsal ? this.#skip(log) : this.#walk(log.cursor, turn);
+        if (turn <= 0) break;
       }
       if (!log.next()) return 'end';
       const { cursor } = log;
       lgpos.isec = cursor.isec;
       lgpos.ib = cursor.ib;
       if (mayPrecedeStart && compareLgpos(lgpos, start) < 0) continue;
+      this.#isPastStart = true;
       if (until !== undefined && this.#isBehind(stopAt())) {
         this.stoppedAt = { ...lgpos };
         return 'stopped';
@@ -326,6 +340,14 @@ export class Redo {
       if (!rehearsal || REHEARSED_TYPES[lrtyp] === 1) this.#dispatch(cursor);
     }
     return 'turn';
+  }
+
+  /** Skips records that say nothing to a rehearsal; returns how many. */
+  #skip(log: LogReader): number {
+    const skipped = log.skip();
+    this.records += skipped;
+    if (skipped > 0) this.#noteLast(SKIPPED);
+    return skipped;
   }
 
   /** Goes through records that need no attention; returns how many. */
