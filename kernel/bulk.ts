@@ -168,9 +168,9 @@ export function isSoundLeaf(page: usize, pageSize: u32, sizeAt: usize): bool {
 export function addLeaf(state: usize, page: usize, pageSize: u32, from: u32): u32 {
   const isLarge = pageSize > SMALL_PAGE_MAX;
   const mask: u32 = isLarge ? 0x7fff : 0x1fff;
-  const itags = <u32>load<u16>(page, 34);
-  const reserved = max((itags >> 12) & 7, 1);
-  const lines = (itags & 0x0fff) - reserved;
+  const tagState = <u32>load<u16>(page, 34);
+  const reserved = max((tagState >> 12) & 7, 1);
+  const lines = max(tagState & 0x0fff, reserved) - reserved;
   const tags = page + pageSize - 4;
   const nodes = page + (isLarge ? 80 : 40);
   const prefix = nodes + (<u32>load<u16>(tags, 2) & mask);

@@ -79,7 +79,11 @@ export async function copyFile(
   } catch (error) {
     // The temporary name is of no use to anybody.
     if (!(error instanceof EseError) || error.file !== draftPath) throw error;
-    throw new EseError(error.name, error.detail, { file: destination });
+    const detail =
+      error.name === 'JET_errDiskFull'
+        ? `the copy has ${from.size()} bytes, the volume has ${fs.freeBytes(destination)} free`
+        : error.detail;
+    throw new EseError(error.name, detail, { file: destination });
   } finally {
     from.close();
   }

@@ -294,7 +294,13 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
   } catch (error) {
     if (isMade && options.keepsTemp !== true) discard(fs, temp, source);
     options.onFailure?.(report);
-    throw error;
+    if (!isMade || !(error instanceof EseError) || error.name !== 'JET_errDiskFull') throw error;
+    if (error.file !== temp) throw error;
+    throw new EseError(
+      error.name,
+      `the volume is full: it had ${report.spaceFreeBytes} bytes free, up to ${report.spaceNeededBytes} are needed`,
+      { file: temp },
+    );
   }
 }
 

@@ -162,7 +162,11 @@ describe('a source that cannot be read', () => {
 describe('a copy that does not come to its end', () => {
   it('leaves nothing when the disk is full, and says which file did not fit', async () => {
     const disk = diskWith(BYTES, 3 * MIB);
-    await expect(copy(disk)).rejects.toMatchObject({ name: 'JET_errDiskFull', file: '/b/y.edb' });
+    await expect(copy(disk)).rejects.toMatchObject({
+      name: 'JET_errDiskFull',
+      file: '/b/y.edb',
+      detail: `the copy has ${BYTES.length} bytes, the volume has ${3 * MIB - BYTES.length} free`,
+    });
     expect(disk.readdir('/b')).toEqual([]);
   });
 

@@ -183,13 +183,14 @@ describeWithCorpus('defragmenting real databases', () => {
     try {
       const path = clean.find(({ name }) => name === 'large.edb')?.path ?? '';
       const copies: Buffer[] = [];
-      for (const workers of [1, 2]) {
+      for (const workers of [1, 2, 3]) {
         const copy = join(folder, 'db.edb');
         writeFileSync(copy, readFileSync(path));
         await run(nodeFileSystem, copy, { workers });
         copies.push(readFileSync(copy));
       }
       expect(copies[1]?.equals(copies[0] ?? Buffer.alloc(0))).toBe(true);
+      expect(copies[2]?.equals(copies[0] ?? Buffer.alloc(0))).toBe(true);
     } finally {
       rmSync(folder, { recursive: true });
       await closePool();
@@ -422,7 +423,10 @@ describe('what a defragmentation refuses, and how it fails', () => {
     expect(failed?.spaceFreeBytes).toBeLessThan(failed?.spaceNeededBytes ?? 0);
     expectUntouched(disk);
     // Told not to look, it finds out while it works.
-    expect(await errorOf(run(disk, DATABASE, { skipSpaceCheck: true }))).toBe('JET_errDiskFull');
+    await expect(run(disk, DATABASE, { skipSpaceCheck: true })).rejects.toMatchObject({
+      name: 'JET_errDiskFull',
+      detail: expect.stringMatching(/^the volume is full: it had \d+ bytes free, up to \d+ are needed$/),
+    });
     expectUntouched(disk);
   });
 
@@ -437,6 +441,9 @@ describe('what a defragmentation refuses, and how it fails', () => {
     putFile(disk, '/other.edb', other);
     expect(await errorOf(run(disk, DATABASE, { temp: DATABASE }))).toBe('JET_errInvalidDatabase');
     expect(await errorOf(run(disk, DATABASE, { temp: '/other.edb' }))).toBe('JET_errFileAlreadyExists');
+    for (const option of ['temp', 'backup']) {
+      expect(await errorOf(run(disk, DATABASE, { [option]: '/' }))).toBe('JET_errFileInvalidType');
+    }
     expect(await errorOf(run(disk, DATABASE, { backup: '/other.edb' }))).toBe('JET_errFileAlreadyExists');
     expect(await errorOf(run(disk, DATABASE, { backup: DATABASE }))).toBe('JET_errInvalidDatabase');
     expect(await errorOf(run(disk, DATABASE, { temp: '/t.edb', backup: '/t.edb' }))).toBe(

@@ -1,5 +1,5 @@
 import type { ChecksumKernel } from '../../format/checksum-kernel.js';
-import { pageOffset } from '../../format/page.js';
+import { Page, pageOffset } from '../../format/page.js';
 import type { FileHandle } from '../../io/file-system.js';
 
 /**
@@ -14,6 +14,8 @@ export class PageWindow {
   readonly #offset: number;
   /** By place in the window: 1 = a page was built there. */
   readonly #isFilled: Uint8Array;
+  /** Views of the places, as far as they were asked for. */
+  readonly #pages: Page[] = [];
   #firstPgno = 0;
   #filled = 0;
 
@@ -29,11 +31,8 @@ export class PageWindow {
     this.#isFilled = new Uint8Array(pages);
   }
 
-  /**
-   * Offset in the kernel's memory at which page `pgno` is to be built, before the next call. What lies there
-   * is left from other pages.
-   */
-  place(pgno: number): number {
+  /** The page `pgno`, to be built before the next call. What lies there is left from other pages. */
+  place(pgno: number): Page {
     let slot = pgno - this.#firstPgno;
     if (this.#filled === 0 || slot < 0 || slot >= this.#isFilled.length) {
       this.flush();
@@ -44,7 +43,15 @@ export class PageWindow {
       this.#isFilled[slot] = 1;
       this.#filled++;
     }
-    return this.#offset + slot * this.pageSize;
+    const known = this.#pages[slot];
+    if (known !== undefined) {
+      known.pgno = pgno;
+      return known;
+    }
+    const at = this.#offset + slot * this.pageSize;
+    const made = new Page(this.kernel.bytes.subarray(at, at + this.pageSize), pgno);
+    this.#pages[slot] = made;
+    return made;
   }
 
   /** Gives all pages their checksums and writes them; they are not durable yet. */

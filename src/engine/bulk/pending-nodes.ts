@@ -364,11 +364,11 @@ export class PendingNodes {
   }
 
   /**
-   * Writes the first `count` nodes to a new page, which lies in the kernel's memory at `offset` and has no
-   * nodes yet. `prefixLine` gives the prefix key; with -1 there is an external header of `externalBytes` instead, all
+   * Writes the first `count` nodes to a new page, which lies in the kernel's memory and has no nodes yet. `prefixLine` gives the prefix key; with -1 there is an external header of `externalBytes` instead, all
    * zero.
    */
-  compose(page: Page, offset: number, count: number, prefixLine: number, externalBytes = 0): void {
+  compose(page: Page, count: number, prefixLine: number, externalBytes = 0): void {
+    const offset = page.bytes.byteOffset - this.#memory.byteOffset;
     const used =
       this.#bulk?.compose(this.#stateOffset, offset, page.pageSize, count, prefixLine, externalBytes) ??
       this.#compose(page, offset, count, prefixLine, externalBytes);

@@ -286,15 +286,14 @@ export class BulkWriter {
     } else if (isLast) {
       separatorLength = 0;
     }
-    const offset = this.#window.place(pgno);
-    const page = new Page(this.kernel.bytes.subarray(offset, offset + this.pageSize), pgno);
+    const page = this.#window.place(pgno);
     page.initializeHeader(shape.roleFlags | levelFlags(depth), shape.objid, ++this.#dbtime);
     if (depth === 0) {
       page.pgnoPrev = level.pgnoPrev;
       page.pgnoNext = level.pgno;
       level.pgnoPrev = pgno;
     }
-    nodes.compose(page, offset, count, nodes.prefixLine);
+    nodes.compose(page, count, nodes.prefixLine);
     level.pages++;
     this.#addPointer(depth + 1, separatorLength === 0 ? 0 : nodes.keyStart(separator), separatorLength, pgno);
   }
@@ -339,15 +338,14 @@ export class BulkWriter {
     const bytes = this.kernel.bytes.subarray(this.#rootOffset, this.#rootOffset + this.pageSize);
     const page = new Page(bytes, shape.pgnoRoot);
     page.initialize(shape.roleFlags | PAGE_FLAG.root | levelFlags(depth), shape.objid, 0);
-    nodes.compose(page, this.#rootOffset, nodes.count, -1, shape.rootHeaderBytes);
+    nodes.compose(page, nodes.count, -1, shape.rootHeaderBytes);
     return new Page(bytes.slice(), shape.pgnoRoot);
   }
 
   /** Writes a page that was made elsewhere; its dbtime is set. */
   putPage(page: Page): void {
     page.dbtime = ++this.#dbtime;
-    const offset = this.#window.place(page.pgno);
-    this.kernel.bytes.set(page.bytes, offset);
+    this.#window.place(page.pgno).bytes.set(page.bytes);
   }
 
   /** Writes everything that is still in memory. */

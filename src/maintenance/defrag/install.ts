@@ -220,14 +220,13 @@ const TEMPORARY_NAME = /^TEMP.*\d+\.EDB$/i;
  * Lets a temporary database be made where there is nothing, or what an interrupted run left, or what has the name of
  * such a thing.
  *
- * @throws EseError JET_errFileAlreadyExists for anything else
+ * @throws EseError JET_errFileInvalidType for a directory, JET_errFileAlreadyExists for anything else
  */
 export function refuseForeignTemporary(fs: FileSystem, temp: string): void {
   if (!fs.exists(temp)) return;
   const { isDirectory, size } = fs.stat(temp);
-  if (!isDirectory) {
-    if (TEMPORARY_NAME.test(basename(temp)) || size === 0) return;
-    if (readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase) return;
-  }
+  if (isDirectory) throw new EseError('JET_errFileInvalidType', 'this is a directory', { file: temp });
+  if (TEMPORARY_NAME.test(basename(temp)) || size === 0) return;
+  if (readHeaderOf(fs, temp)?.fileType === FILE_TYPE.temporaryDatabase) return;
   throw new EseError('JET_errFileAlreadyExists', 'it is no temporary database', { file: temp });
 }
