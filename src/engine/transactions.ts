@@ -83,9 +83,9 @@ export class Transactions {
     return session;
   }
 
-  /** Rolls back what the session has open, and ends it. */
+  /** Rolls back what the session has open, and ends it. Once the instance has failed, recovery does the former. */
   endSession(session: Session): void {
-    while (session.level > 0) session.rollback();
+    while (session.level > 0 && this.#failure === undefined) session.rollback();
     this.#sessions.delete(session.procid);
   }
 

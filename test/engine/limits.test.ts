@@ -283,6 +283,8 @@ describe('space', () => {
     }
     expect(error).toBe('JET_errLogDiskFull');
     expect(errorOf(() => cursor.update({ fill: new Uint8Array(1) }))).toBe('JET_errInstanceUnavailable');
+    // What has to be undone is recovery's; ending the session hides no error behind another.
+    expect(errorOf(() => instance.endSession(session))).toBe('none');
     instance.abandon();
   });
 });
