@@ -15,7 +15,7 @@ import { EseError } from '../format/ese-error.js';
 import { type Logtime, logtimeOf } from '../format/logtime.js';
 import { newSignature, type Signature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
-import type { FileHandle, FileSystem, LockOptions } from '../io/file-system.js';
+import type { FileHandle, FileLock, FileSystem, LockOptions } from '../io/file-system.js';
 import { replaceFileInTurns } from '../io/replace-file.js';
 import type { JobOptions } from '../workers/pool.js';
 import { copyBytes, discard, installDatabase } from './defrag/install.js';
@@ -54,7 +54,7 @@ export async function repair(
   const path = fs.resolveLink(database);
   const { signal } = options;
   signal?.throwIfAborted();
-  const lock = fs.lock(path, lockOptions(options));
+  const lock = lockSource(fs, path, options);
   try {
     const places = placesOf(path, options);
     // What hinders the work is better said now than after a check that takes long.
@@ -74,7 +74,18 @@ export async function repair(
     });
     return await new Repair(environment, places, source, check, options, startedAt).run();
   } finally {
-    lock.release();
+    lock?.release();
+  }
+}
+
+/** A database that is only read may lie where no lock can be made, if nobody works on it. */
+function lockSource(fs: FileSystem, path: string, options: RepairOptions): FileLock | undefined {
+  try {
+    return fs.lock(path, lockOptions(options));
+  } catch (error) {
+    const isReadOnly = options.inPlace !== true || options.checksOnly === true;
+    if (!(error instanceof EseError) || !isReadOnly || fs.lockHolder(path) !== undefined) throw error;
+    return undefined;
   }
 }
 

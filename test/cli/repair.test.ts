@@ -119,6 +119,15 @@ describe('eseutil /p asks before it repairs', () => {
     expect(readFileSync(path).equals(Buffer.from(sample()))).toBe(true);
   });
 
+  test.each(['-p', '-g'])('%s whose report cannot be written says so before it checks', async (mode) => {
+    const path = place(damaged());
+    const run = await eseutil([mode, path, `-f${join(path, '..', 'nowhere', 'db')}`, temporary(path), '-o']);
+    expect(run.exit).toBe(3);
+    expect(run.stdout).toContain('error -1023 (JET_errInvalidPath, the report cannot be written there');
+    expect(run.stdout).not.toContain('Checking database integrity.');
+    expect(readdirSync(join(path, '..'))).toEqual(['db.edb']);
+  });
+
   test('with /d it only checks', async () => {
     const path = place(damaged());
     const run = await eseutil([...args(path), '-o', '-d']);

@@ -3,7 +3,8 @@
 import { basename, extname } from 'node:path';
 import { readHeaderElection } from '../../engine/header-election.js';
 import type { DatabaseHeader } from '../../format/database-header.js';
-import { replaceFile } from '../../io/replace-file.js';
+import { EseError } from '../../format/ese-error.js';
+import { replaceFile, temporaryName } from '../../io/replace-file.js';
 import type { IntegrityResult } from '../../maintenance/integrity.js';
 import type { IntegrityTextOptions } from '../../maintenance/integrity-text.js';
 import { packageVersion } from '../classic-text.js';
@@ -48,6 +49,25 @@ export function reportPath({ host, command }: ModeContext, extension: string): s
 }
 
 /**
+ * Makes sure before a long check that its report can be written.
+ *
+ * @throws EseError what the file system says
+ */
+export function checkReportPlace(context: ModeContext): void {
+  const { fs, random } = context.host.environment;
+  const path = reportPath(context, '.INTEG.RAW');
+  const draft = temporaryName(path, random);
+  try {
+    fs.open(draft, 'create').close();
+    fs.unlink(draft);
+  } catch (error) {
+    if (!(error instanceof EseError)) throw error;
+    const detail = `the report cannot be written there, /f names another place: ${error.detail}`;
+    throw new EseError(error.name, detail, { file: path });
+  }
+}
+
+/**
  * Writes the report of a check (format specification, chapter 12.6.3).
  *
  * @param ending the lines behind those of the check, up to its verdict
@@ -78,7 +98,14 @@ export async function writeReport(
     `***** Eseutil completed in ${Math.floor(elapsedMs / 1000)} seconds`,
     '',
   ];
-  replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+  try {
+    replaceFile(context.host.environment, path, Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof EseError)) throw error;
+    // What was done is done: a disk that has become full must not hide it.
+    const message = `the report could not be written: ${error.detail}`;
+    context.warn({ code: null, name: 'ReportNotWritten', message, file: path });
+  }
   return path;
 }
 

@@ -16,6 +16,7 @@ import { askOkCancel } from '../question.js';
 import { refuseLocked, watchFile } from '../shared-read.js';
 import { refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
 import {
+  checkReportPlace,
   DIRTY_LINES,
   lookAtHeader,
   noteStreamingFile,
@@ -39,6 +40,7 @@ export const integrityMode: Mode = {
     refuseSameFile(host, file, temporary);
     noteStreamingFile(context);
     refuseLocked(host, file, command.long.has('shared'), warn);
+    checkReportPlace(context);
     const forced = forcedPageSize(command);
     if (forced === undefined) requireKind(host, file, 'database');
     // A damaged header is left to the check.

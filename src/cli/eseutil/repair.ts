@@ -23,6 +23,7 @@ import { NO_PROGRESS, type ProgressBar } from '../progress-bar.js';
 import { askOkCancel } from '../question.js';
 import { meantPath, meantTarget, refuseSameFile, requireKind, sourceFile } from '../typed-path.js';
 import {
+  checkReportPlace,
   DIRTY_LINES,
   lookAtHeader,
   noteStreamingFile,
@@ -70,6 +71,7 @@ export const repairMode: Mode = {
     refuseSameFile(host, file, temporary);
     noteStreamingFile(context);
     refuseOtherFormat(context);
+    checkReportPlace(context);
     if (forcedPageSize(command) === undefined && !command.long.has('force-header')) {
       requireKind(host, file, 'database');
     }
@@ -243,6 +245,7 @@ async function run(context: ModeContext, file: string, temp: string): Promise<Mo
   } catch (error) {
     phases.end(false);
     if (context.signal.aborted) {
+      context.say('The repair was interrupted: the database is as it was.');
       return { result: null, error: new EseError('JET_errInternalError', 'interrupted') };
     }
     if (error instanceof EseError && check !== undefined)

@@ -1,10 +1,9 @@
 import { basename, dirname, join, parse } from 'node:path';
-import { FILE_TYPE } from '../../format/database-header.js';
 import { EseError } from '../../format/ese-error.js';
 import type { FileSystem, LockOptions } from '../../io/file-system.js';
 import { removeTemporaries } from '../../io/replace-file.js';
 import { refuseForeignTemporary } from '../defrag/install.js';
-import { readHeaderOf } from '../file-kind.js';
+import { removeAbandonedTemporaries } from '../leftovers.js';
 import type { RepairOptions } from './repair-report.js';
 
 /** The files of a repair. */
@@ -109,42 +108,13 @@ export function removeLeftovers(
   lockOptions: LockOptions,
 ): string[] {
   const waiting = waitingPath(output ?? source);
-  const found = temporariesLike(fs, temp).filter((path) => removeAbandoned(fs, path, lockOptions));
+  const found = removeAbandonedTemporaries(fs, temp, lockOptions, (path) => removeSortFiles(fs, path));
   if (fs.exists(waiting)) {
     fs.unlink(waiting);
     found.push(waiting);
   }
-  for (const path of [source, temp, output, undoFile]) if (path !== undefined) removeTemporaries(fs, path);
+  for (const path of [output ?? source, temp, undoFile]) if (path !== undefined) removeTemporaries(fs, path);
   return found;
-}
-
-/** Temporary databases in the same folder whose names differ by the number of the process only. */
-function temporariesLike(fs: FileSystem, temp: string): string[] {
-  const [, stem, extension] = NUMBERED.exec(basename(temp)) ?? [];
-  if (stem === undefined || extension === undefined) return [];
-  return fs
-    .readdir(dirname(temp))
-    .filter((name) => {
-      const [, other, otherExtension] = NUMBERED.exec(name) ?? [];
-      return name !== basename(temp) && other === stem && otherExtension === extension;
-    })
-    .map((name) => join(dirname(temp), name));
-}
-
-const NUMBERED = /^(.*\D)\d+(\.EDB)$/i;
-
-/** Removes an unfinished database with its sort files, if the session that made it has died with its lock. */
-function removeAbandoned(fs: FileSystem, path: string, lockOptions: LockOptions): boolean {
-  if (fs.lockHolder(path) !== undefined || fs.stat(path).isDirectory) return false;
-  const lock = fs.lock(path, lockOptions);
-  try {
-    if (!lock.wasAbandoned || readHeaderOf(fs, path)?.fileType !== FILE_TYPE.temporaryDatabase) return false;
-    removeSortFiles(fs, path);
-    fs.unlink(path);
-    return true;
-  } finally {
-    lock.release();
-  }
 }
 
 function removeSortFiles(fs: FileSystem, temp: string): void {

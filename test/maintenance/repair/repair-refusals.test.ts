@@ -149,6 +149,22 @@ describe('a repair refuses', () => {
     expect(disk.readdir('/')).toEqual(['text']);
   });
 
+  it('to work in a folder where no lock can be made, but reads a database that lies in one', async () => {
+    const db = broken();
+    const disk = db.disk();
+    const fs: FileSystem = Object.assign(Object.create(disk), {
+      lock: (path: string, options: LockOptions) => {
+        if (path === DAMAGED) throw new EseError('JET_errFileAccessDenied');
+        return disk.lock(path, options);
+      },
+    });
+    expect(await errorOf(run(fs))).toBe('JET_errFileAccessDenied');
+    expect((await run(fs, { output: '/new.edb' })).report.action).toBe('repaired');
+    expectUntouched(disk, db, 'new.edb');
+    disk.lock(DAMAGED, { role: 'store' });
+    expect(await errorOf(run(fs, { output: '/other.edb' }))).toBe('JET_errFileAccessDenied');
+  });
+
   it('a database that another session has', async () => {
     const db = broken();
     const fs = db.disk();
