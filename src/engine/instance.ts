@@ -185,15 +185,22 @@ export class Instance {
   // --- Databases ---
 
   /**
-   * Creates a database: empty, with its system tables.
+   * Creates a database: empty, with its system tables. When that fails half-way the file goes again; the log knows of
+   * it, so the instance cannot be used any more, and recovery forgets it.
    *
-   * @throws EseError JET_errDatabaseDuplicate if there is such a file, JET_errTooManyAttachedDatabases, JET_errDiskFull
+   * @throws EseError JET_errDatabaseDuplicate if there is such a file, JET_errInvalidPath if its folder is missing,
+   *   JET_errTooManyAttachedDatabases, JET_errDiskFull
    */
   createDatabase(path: string, options: AttachOptions = {}): Database {
     const { fs } = this.#environment;
     if (fs.exists(path)) throw new EseError('JET_errDatabaseDuplicate', undefined, { file: path });
+    if (!fs.exists(dirname(path))) {
+      throw new EseError('JET_errInvalidPath', 'its folder does not exist', { file: path });
+    }
     const dbid = this.#freeDbid();
     const session = this.transactions.createSession();
+    let file: ExclusiveFile | undefined;
+    let isLogged = false;
     try {
       const signDb = newSignature(this.#environment.random.uint32(), this.#now());
       const loggedPath = options.loggedPath ?? path;
@@ -207,13 +214,30 @@ export class Instance {
         versionInfo: CREATE_VERSION,
         path: loggedPath,
       });
+      isLogged = true;
       this.transactions.guard(() => this.#log.makeDurable());
-      const file = this.#openFile(path, 'create');
+      file = this.#openFile(path, 'create');
       const database = this.#startDatabase(file, { path, loggedPath, dbid, lgpos, signDb }, options);
       this.#fillDatabase(database, session, options);
       return database;
+    } catch (error) {
+      if (isLogged) this.#giveUpCreation(dbid, file, error);
+      throw error;
     } finally {
       this.transactions.endSession(session);
+    }
+  }
+
+  #giveUpCreation(dbid: number, file: ExclusiveFile | undefined, cause: unknown): void {
+    this.transactions.fail(cause);
+    this.#databases.delete(dbid);
+    if (file === undefined) return;
+    file.close();
+    try {
+      this.#environment.fs.unlink(file.path);
+    } catch (error) {
+      // Recovery removes it.
+      if (!(error instanceof EseError)) throw error;
     }
   }
 

@@ -287,6 +287,28 @@ describe('space', () => {
     expect(errorOf(() => instance.endSession(session))).toBe('none');
     instance.abandon();
   });
+
+  it('on a disk that cannot take a new database: no half of it is left, and recovery forgets it', async () => {
+    const { cursor, instance, disk } = createRows();
+    const second = `${LAB}/second.edb`;
+    limitDisk(disk, 200_000);
+    expect(errorOf(() => instance.createDatabase(second))).toBe('JET_errDiskFull');
+    expect(disk.exists(second)).toBe(false);
+    expect(errorOf(() => cursor.insert({ id: 9000 }))).toBe('JET_errInstanceUnavailable');
+    instance.abandon();
+    limitDisk(disk, 10_000_000);
+    const again = await startInstance({
+      environment: seededEnvironment({ fs: disk, seed: 2 }),
+      logDirectory: LAB,
+    });
+    expect(disk.exists(second)).toBe(false);
+    again.createDatabase(second);
+    again.close();
+    for (const path of [LAB_DATABASE, second]) judgeDatabase(disk, path);
+    const database = openDatabase(LAB_DATABASE, { fs: disk });
+    expect([...database.rows('Rows')]).toHaveLength(2);
+    database.close();
+  });
 });
 
 /** Leaves so many bytes free. */
@@ -309,6 +331,7 @@ describe('files', () => {
     expect(errorOf(() => instance.attachDatabase(LAB_DATABASE))).toBe('JET_errDatabaseDuplicate');
     expect(errorOf(() => instance.createDatabase(LAB_DATABASE))).toBe('JET_errDatabaseDuplicate');
     expect(errorOf(() => instance.attachDatabase(`${LAB}/none.edb`))).toBe('JET_errFileNotFound');
+    expect(errorOf(() => instance.createDatabase('/none/new.edb'))).toBe('JET_errInvalidPath');
     expect(errorOf(() => openLabInstance(disk, 2))).toBe('JET_errFileAccessDenied');
     const otherFolder = '/other';
     disk.mkdir(otherFolder);
