@@ -18,6 +18,7 @@ import { decodeSpaceHeader } from '../../format/space.js';
 import { groupCatalogRows, type TableDefinition } from '../../format/table-definition.js';
 import { type CatalogRecord, type Changes, createCatalogEditor, int32 } from '../defrag/new-catalog.js';
 import { copyNodeKey, createKeyBuffer } from '../integrity/key-buffer.js';
+import { matchLongValues } from './long-value-match.js';
 import { createRowMaker } from './new-rows.js';
 import { classOf, flagsOf, PAGE_CLASS } from './page-scan.js';
 import { findRoot, recoveredName } from './salvage-catalog.js';
@@ -99,12 +100,24 @@ export function discoverTables(
     tables.push({ objid, name, pgnoFdp, leafPages, records: rows, isRaw: match === undefined });
     known.add(objid);
   }
+  const longValueTrees = [...groups].flatMap(([objid, { kind }]) =>
+    kind === PAGE_FLAG.longValue ? [{ objid, pgnoFdp: findRoot(source, objid, kind) }] : [],
+  );
+  const parents = new Map(
+    longValueTrees.map(({ objid, pgnoFdp }) => [objid, parentOf(source, pgnoFdp)] as const),
+  );
+  const isFree = (objidTable: number): boolean => known.has(objidTable) && !withLongValues.has(objidTable);
+  const claimed = new Set([...parents.values()].filter(isFree));
+  const raw = new Set(tables.flatMap((table) => (table.isRaw ? [table.objid] : [])));
+  const matches = matchLongValues(
+    source,
+    longValueTrees.flatMap(({ objid }) => (known.has(parents.get(objid) ?? 0) ? [] : [objid])),
+    [...known].filter((objid) => isFree(objid) && !claimed.has(objid) && !raw.has(objid)),
+  );
   const longValueRows: CatalogRecord[] = [];
-  for (const [objid, { kind }] of groups) {
-    if (kind !== PAGE_FLAG.longValue) continue;
-    const pgnoFdp = findRoot(source, objid, kind);
-    const objidTable = parentOf(source, pgnoFdp);
-    if (!known.has(objidTable) || withLongValues.has(objidTable)) continue;
+  for (const { objid, pgnoFdp } of longValueTrees) {
+    const objidTable = matches.get(objid) ?? parents.get(objid) ?? 0;
+    if (!isFree(objidTable)) continue;
     withLongValues.add(objidTable);
     longValueRows.push(
       make({

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
+  CATALOG_TYPE,
   type CatalogRow,
   createCatalogRowDecoder,
   OBJID_CATALOG,
@@ -136,6 +137,22 @@ describe('repair of a catalog that has lost rows in both copies', () => {
     const raw = rowsOf(fs, `Recovered_${objid}`);
     expect(raw).toHaveLength(rows);
     expect(raw.every((row) => row.raw instanceof Uint8Array)).toBe(true);
+  });
+
+  it.each([
+    ['whose root names the table', false],
+    ['whose root is lost', true],
+  ])('finds the long values of a table again, in a tree %s', async (_what, losesRoot) => {
+    const db = damagedBytes(bytes);
+    const before = rowsOf(db.disk(), 'People');
+    const { objid, longValueTree } = db.table('People');
+    const { pgnoFdp } = longValueTree ?? { pgnoFdp: 0 };
+    expect(db.pagesOf(longValueTree ?? { pgnoFdp, objid: 0 }).leaves).not.toContain(pgnoFdp);
+    forget(db, (row) => row.objidTable === objid && row.type === CATALOG_TYPE.longValue);
+    loseTable(db);
+    if (losesRoot) db.bytes.fill(0, pageOffset(pgnoFdp, db.pageSize), pageOffset(pgnoFdp + 1, db.pageSize));
+    const { fs } = await repaired(db);
+    expect(rowsOf(fs, 'People')).toEqual(before);
   });
 
   it('gives the table its columns from another database', async () => {
