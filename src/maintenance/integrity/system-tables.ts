@@ -107,6 +107,18 @@ export function checkObjids(
   });
 }
 
+/** Number of indexes by the key under which MSysLocales counts them. */
+export function countLocales(tables: readonly TableDefinition[]): Map<string, number> {
+  const due = new Map<string, number>();
+  for (const { indexes } of tables) {
+    for (const index of indexes) {
+      const key = localeKey(index);
+      if (key !== undefined) due.set(key, (due.get(key) ?? 0) + 1);
+    }
+  }
+  return due;
+}
+
 /** MSysLocales counts the indexes of each locale and version; deleted indexes may still be counted. */
 export function checkLocales(
   source: PageSource,
@@ -115,13 +127,7 @@ export function checkLocales(
   list: FindingList,
   subject: FindingSubject,
 ): void {
-  const due = new Map<string, number>();
-  for (const { indexes } of tables) {
-    for (const index of indexes) {
-      const key = localeKey(index);
-      if (key !== undefined) due.set(key, (due.get(key) ?? 0) + 1);
-    }
-  }
+  const due = countLocales(tables);
   guarded(() => {
     const counted = new Map<string, number>();
     for (const row of plainRows(source, locales)) {

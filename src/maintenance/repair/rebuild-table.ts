@@ -46,7 +46,7 @@ export interface RebuiltTable {
 }
 
 const DENSITY_FULL = 100;
-const NOTHING_UNKNOWN = { fixed: 0, variable: 0, tagged: 0 };
+export const NOTHING_UNKNOWN: RecordJudge['unknown'] = { fixed: 0, variable: 0, tagged: 0 };
 
 /** What is wrong with a table: numbers of its damaged trees; none named = all of them. */
 export type TableDamage = ReadonlySet<number> | undefined;

@@ -46,6 +46,7 @@ import { DuplicateList } from './duplicate-list.js';
 import { type LostItems, openLostItems } from './lost-items.js';
 import { classOf, PAGE_CLASS, type PageScan, scanPages } from './page-scan.js';
 import type { TargetReader } from './rebuild-context.js';
+import { isLocalesTable, makeLocales } from './rebuild-locales.js';
 import { type RebuiltTable, rebuildTable, type TableDamage } from './rebuild-table.js';
 import type { RepairedTable, RepairOptions, RepairResult } from './repair-report.js';
 import { type RepairedIdentity, repairedHeader } from './repaired-header.js';
@@ -365,11 +366,11 @@ class Rebuild {
       newObjid,
       *makeTable(table) {
         const damage = damaged.get(table.objid);
-        const rebuilt = yield* soundly(
-          table,
-          damage,
-          rebuildTable(context, table, damage, discovered.get(table.objid)),
-        );
+        const steps =
+          damage !== undefined && isLocalesTable(table)
+            ? makeLocales(context, table, tables)
+            : rebuildTable(context, table, damage, discovered.get(table.objid));
+        const rebuilt = yield* soundly(table, damage, steps);
         edits.stubs.push(...stubColumns(table, rebuilt.unknown));
         done.push(rebuilt);
         return rebuilt.made;

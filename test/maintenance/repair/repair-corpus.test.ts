@@ -73,6 +73,19 @@ describeWithCorpus('repair of real databases', () => {
     await expectSound(fs);
   });
 
+  it('counts the sort orders of indexes anew where their table is lost', async () => {
+    const db = copyOf('databases', 'index.edb');
+    const digestOf = async (fs: FileSystem) =>
+      (await rowDigests(fs, DAMAGED)).find(({ table }) => table === 'MSysLocales');
+    const before = await digestOf(db.disk());
+    blank(db, db.table('MSysLocales').pgnoFdp);
+    const fs = db.disk();
+    expect((await run(fs)).lost).toBe(false);
+    expect(before?.rows).toBe(8);
+    expect(await digestOf(fs)).toEqual(before);
+    await expectSound(fs);
+  });
+
   it('marks such an index for Windows where entries are lost', async () => {
     const db = copyOf('databases', 'index.edb');
     const { table, index } = unicodeIndex(db);
