@@ -4,7 +4,7 @@
  *
  * Usage: node scripts/build-programs.mjs [dist], where `dist` holds what the compiler has made.
  */
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -16,12 +16,17 @@ const PROGRAMS = ['eseutil', 'esekit', 'program-thread'];
  */
 const SHARED_BY = 12;
 
+const piscina = fileURLToPath(new URL('../node_modules/piscina', import.meta.url));
 const dist = resolve(process.argv[2] ?? fileURLToPath(new URL('../dist', import.meta.url)));
 const bundle = await rolldown({
   cwd: dist,
-  input: PROGRAMS.map((name) => join(dist, 'cli', `${name}.js`)),
+  input: {
+    ...Object.fromEntries(PROGRAMS.map((name) => [name, join(dist, 'cli', `${name}.js`)])),
+    // What the pool starts its threads with, by this name beside itself.
+    worker: join(piscina, 'dist', 'worker.js'),
+  },
   platform: 'node',
-  external: /^(?:crc-32|fs-extra|piscina|yargs)$/,
+  external: /^(?:crc-32|fs-extra|yargs|@napi-rs\/nice)$/,
   // Which modules are loaded only when they are asked for is decided in the sources.
   onLog: (level, log, print) => {
     if (log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') print(level, log);
@@ -41,6 +46,7 @@ const [coming, going] = [`${place}-new`, `${place}-old`];
 for (const folder of [coming, going]) rmSync(folder, { recursive: true, force: true });
 mkdirSync(coming);
 writeFileSync(join(coming, 'package.json'), '{ "type": "commonjs" }\n');
+copyFileSync(join(piscina, 'LICENSE'), join(coming, 'LICENSE-piscina'));
 for (const file of output) {
   if (file.type === 'chunk') writeFileSync(join(coming, file.fileName), file.code);
 }

@@ -9,13 +9,16 @@ import { temporaryFolder } from './run.js';
 
 const folder = temporaryFolder();
 const dist = new URL('../../dist/', import.meta.url);
+/** The program in modules as in the sources: what depends on what. */
 const program = fileURLToPath(new URL('cli/eseutil.js', dist));
+/** The program as it is shipped. */
+const bundled = fileURLToPath(new URL('bin/eseutil.js', dist));
 
 /** The modules of ours, and those of others, that a run loads: a coverage report lists them. */
-function loadedModules(argv: readonly string[]): string[] {
+function loadedModules(argv: readonly string[], script = program): string[] {
   const coverage = mkdtempSync(join(folder, 'coverage-'));
   const env = { ...process.env, NODE_V8_COVERAGE: coverage };
-  const run = spawnSync(process.execPath, [program, ...argv], { env, encoding: 'utf8' });
+  const run = spawnSync(process.execPath, [script, ...argv], { env, encoding: 'utf8' });
   expect(run.stderr).toBe('');
   const urls = readdirSync(coverage).flatMap((name) => {
     const report = JSON.parse(readFileSync(join(coverage, name), 'utf8')) as { result: { url: string }[] };
@@ -47,5 +50,14 @@ describeWithCorpus('start-up', () => {
     expect(modules.filter((name) => name.includes('node_modules') || name.startsWith('recovery/'))).toEqual(
       [],
     );
+  });
+
+  test.skipIf(!isBuilt(bundled))('the bundle is few files, and whole', () => {
+    const database = corpusPath('databases', 'test.edb');
+    for (const argv of [['--version'], ['-?'], ['-mh', database], ['-k', database]]) {
+      const files = loadedModules(argv, bundled);
+      expect(other(files, /^bin\/[^/]+\.js$/)).toEqual([]);
+      expect(files.length).toBeLessThan(20);
+    }
   });
 });
