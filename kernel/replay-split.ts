@@ -85,7 +85,59 @@ let insertion: usize = 0;
 
 /** Carries out the macro of an item; false where it leaves it alone. */
 export function split(item: usize, generation: u32): bool {
-  if (!findParts(item) || !areBefore()) return false;
+  if (load<u32>(item, 28) != 3) return false;
+  // Pages in the order in which replay lists them: the leaf, its right neighbour, the new page, the one above.
+  const list = <usize>load<u32>(item, 4);
+  const pages = load<u32>(list);
+  const records = list + 4 + 12 * <usize>pages;
+  const above = <usize>load<u32>(records);
+  const leaf = <usize>load<u32>(records, 8);
+  const inserted = <usize>load<u32>(records, 16);
+  if (!isUsual(above, leaf, inserted)) return false;
+  const hasRight = load<u32>(leaf, PGNO_RIGHT) != 0;
+  if (pages != (hasRight ? 4 : 3)) return false;
+  const right = hasRight ? load<u32>(list, 20) : 0;
+  const next = list + (hasRight ? 28 : 16);
+  if (!load<u32>(next, 8)) return false;
+  const position = load<u32>(item, 12);
+  return splitPages(above, leaf, inserted, load<u32>(list, 8), right, load<u32>(next, 4), load<u32>(next, 16), generation, position);
+}
+
+/** Whether records are those of a split of the usual kind: the change above, the split of the leaf, the Insert. */
+export function isUsual(above: usize, leaf: usize, inserted: usize): bool {
+  if (load<u8>(above) != LRTYP_SPLIT2 || load<u8>(leaf) != LRTYP_SPLIT2 || load<u8>(inserted) != LRTYP_INSERT) {
+    return false;
+  }
+  const type = load<u8>(leaf, SPLIT_TYPE);
+  return (
+    !load<u32>(above, PGNO_NEW) &&
+    load<u32>(leaf, PGNO_NEW) != 0 &&
+    load<u32>(inserted, PGNO) == load<u32>(leaf, PGNO) &&
+    load<u8>(leaf, SPLIT_OPERATION) == OPERATION_INSERT &&
+    (type == TYPE_APPEND || type == TYPE_RIGHT)
+  );
+}
+
+/** Carries out a split of the usual kind on the pages in these slots; the new one came into memory blank. */
+export function splitPages(
+  above: usize,
+  leaf: usize,
+  inserted: usize,
+  leafSlot_: u32,
+  rightSlot_: u32,
+  newSlot_: u32,
+  parentSlot_: u32,
+  generation: u32,
+  position: u32,
+): bool {
+  parentRecord = above;
+  record = leaf;
+  insertion = inserted;
+  leafSlot = leafSlot_;
+  rightSlot = rightSlot_;
+  newSlot = newSlot_;
+  parentSlot = parentSlot_;
+  if (isChanged(newSlot) || !areApart() || !areBefore()) return false;
   const page = pageIn(leafSlot);
   const type = load<u8>(record, SPLIT_TYPE);
   if (load<u32>(record, IMAGE_BYTES) && !isImage(page, record)) return false;
@@ -96,7 +148,6 @@ export function split(item: usize, generation: u32): bool {
     if (type == TYPE_RIGHT) memory.copy(page, before, pageSize);
     return false;
   }
-  const position = load<u32>(item, 12);
   const dbtime = load<i64>(record, DBTIME);
   stamp(newSlot, dbtime, generation, position);
   store<u32>(page, load<u32>(record, PGNO_NEW), PAGE_NEXT);
@@ -110,34 +161,11 @@ export function split(item: usize, generation: u32): bool {
   return true;
 }
 
-/** Finds records and pages of a macro: the change above, the split of the leaf, the Insert. */
-function findParts(item: usize): bool {
-  if (load<u32>(item, 28) != 3) return false;
-  const list = <usize>load<u32>(item, 4);
-  const pages = load<u32>(list);
-  const records = list + 4 + 12 * <usize>pages;
-  parentRecord = <usize>load<u32>(records);
-  record = <usize>load<u32>(records, 8);
-  insertion = <usize>load<u32>(records, 16);
-  if (load<u8>(parentRecord) != LRTYP_SPLIT2 || load<u8>(record) != LRTYP_SPLIT2) return false;
-  if (load<u8>(insertion) != LRTYP_INSERT || load<u32>(insertion, PGNO) != load<u32>(record, PGNO)) return false;
-  if (load<u32>(parentRecord, PGNO_NEW) || load<u8>(record, SPLIT_OPERATION) != OPERATION_INSERT) return false;
-  const hasRight = load<u32>(record, PGNO_RIGHT) != 0;
-  if (!load<u32>(record, PGNO_NEW) || pages != (hasRight ? 4 : 3)) return false;
-  // In the order in which replay lists them: the leaf, its right neighbour, the new page, the one above.
-  let at = list + 4;
-  leafSlot = load<u32>(at, 4);
-  if (hasRight) {
-    at += 12;
-    rightSlot = load<u32>(at, 4);
-  }
-  at += 12;
-  newSlot = load<u32>(at, 4);
-  if (!load<u32>(at, 8) || isChanged(newSlot)) return false;
-  at += 12;
-  parentSlot = load<u32>(at, 4);
+/** Whether the pages are different ones. */
+function areApart(): bool {
   if (leafSlot == newSlot || leafSlot == parentSlot || newSlot == parentSlot) return false;
-  return !hasRight || (rightSlot != leafSlot && rightSlot != newSlot && rightSlot != parentSlot);
+  if (!load<u32>(record, PGNO_RIGHT)) return true;
+  return rightSlot != leafSlot && rightSlot != newSlot && rightSlot != parentSlot;
 }
 
 function isBefore(slot: u32, split: usize, dbtimeBefore: i64): bool {
@@ -157,9 +185,7 @@ function areBefore(): bool {
   const line = <u32>load<u16>(record, LINE_OPERATION);
   const from = <u32>load<u16>(record, LINE_SPLIT);
   if (<u32>(nodeCountOf(pageIn(leafSlot)) + 1) != lines || from > lines || line >= lines) return false;
-  const type = load<u8>(record, SPLIT_TYPE);
-  if (type == TYPE_APPEND) return from == lines - 1 && line == from;
-  return type == TYPE_RIGHT;
+  return load<u8>(record, SPLIT_TYPE) != TYPE_APPEND || (from == lines - 1 && line == from);
 }
 
 /** Whether a record has a whole image of a page, and the page equals it in all that has meaning. */

@@ -8,6 +8,7 @@
  * The memory is described in src/recovery/replay-layout.ts.
  */
 import { configure as configureChanges, redo, run } from './replay';
+import { isUsual, splitPages } from './replay-split';
 
 export { move, run } from './replay';
 
@@ -36,6 +37,8 @@ const THREADS: usize = 80;
 const OWN_SHARE: usize = 84;
 const IS_STUCK: usize = 88;
 const THREAD_NUMBERS: usize = 96;
+const NEEDED_PGNO: usize = 160;
+const NEEDED_DBID: usize = 164;
 
 // A session (SESSION): its number is its place.
 const SESSION_SHIFT: u32 = 5;
@@ -72,8 +75,16 @@ const CONTROL_ASLEEP: usize = 16;
 const CONTROL_WRITTEN: usize = 36;
 const CONTROL_WOKEN: usize = 40;
 const CONTROL_GENERATION: usize = 20;
+const CONTROL_WAITED_FOR: usize = 44;
+const CONTROL_WAITED: usize = 64;
 
 const MARK_USED: usize = 12;
+const MARK_FRESH: u32 = 4;
+const MARK_CHANGED: u32 = 2;
+
+const KIND_NODE: u32 = 0;
+const KIND_MACRO: u32 = 2;
+const KIND_WAIT: u32 = 3;
 
 const NOTE_INSERT: u32 = 0;
 const NOTE_PENDING: u32 = 1;
@@ -97,6 +108,8 @@ const LRTYP_BEGIN: u8 = 5;
 const LRTYP_COMMIT: u8 = 6;
 const LRTYP_BEGIN0: u8 = 8;
 const LRTYP_COMMIT0: u8 = 9;
+const LRTYP_MACRO_BEGIN: u8 = 11;
+const LRTYP_MACRO_COMMIT: u8 = 12;
 const LRTYP_INSERT: u8 = 29;
 const LRTYP_FLAG_INSERT: u8 = 30;
 const LRTYP_FLAG_INSERT_AND_REPLACE: u8 = 31;
@@ -104,11 +117,17 @@ const LRTYP_FLAG_DELETE: u8 = 32;
 const LRTYP_REPLACE: u8 = 33;
 const LRTYP_REPLACE_D: u8 = 34;
 const LRTYP_DELETE: u8 = 35;
+const LRTYP_SPLIT2: u8 = 62;
 const LRTYP_MACRO_INFO: u8 = 67;
 const LRTYP_COMMIT_CTX: u8 = 69;
 const LRTYP_MACRO_INFO2: u8 = 73;
 const LRTYP_FRAGMENT_BEGIN: u8 = 76;
 const LRTYP_FRAGMENT: u8 = 77;
+
+/** Records of a macro that is carried out here: its begin and end, two splits, an Insert. */
+const MACRO_RECORDS: u32 = 5;
+/** Items that it may take: itself, and a wait for each page but the first. */
+const MACRO_ITEMS: u32 = 4;
 
 const LOGGED_VERSIONED: u32 = 1;
 
@@ -189,18 +208,13 @@ export function walk(): void {
       skipNops();
       continue;
     }
-    if (lrtyp == LRTYP_FRAGMENT_BEGIN) {
-      if (!carryOutPieces()) break;
+    if (lrtyp == LRTYP_MACRO_BEGIN) {
+      if (records + MACRO_RECORDS > limit || !carryOutMacro()) break;
+      records += MACRO_RECORDS;
     } else {
-      const size = sizeOf(lrtyp, at, <u32>(segmentEnd - at));
-      if (!size || !carryOut(lrtyp, at)) break;
-      note(lrtyp);
-      at += size;
+      if (lrtyp == LRTYP_FRAGMENT_BEGIN ? !carryOutPieces() : !carryOutWhole(lrtyp)) break;
+      records += 1;
     }
-    records += 1;
-    const isAtEnd = at == segmentEnd;
-    isec = isAtEnd ? segment + 1 : segment;
-    ib = isAtEnd ? 0 : <u32>(at - segmentStart);
     if (load<u32>(walkState, IS_STUCK)) break;
   }
   store<u32>(walkState, <u32>at, AT);
@@ -210,6 +224,22 @@ export function walk(): void {
   store<u32>(walkState, isec, ISEC);
   store<u32>(walkState, ib, IB);
   store<u32>(walkState, records, RECORDS);
+}
+
+function carryOutWhole(lrtyp: u8): bool {
+  const size = sizeOf(lrtyp, at, <u32>(segmentEnd - at));
+  if (!size || !carryOut(lrtyp, at)) return false;
+  note(lrtyp);
+  at += size;
+  endRecord();
+  return true;
+}
+
+/** The walk stands behind a record: there the next one has its position. */
+function endRecord(): void {
+  const isAtEnd = at == segmentEnd;
+  isec = isAtEnd ? segment + 1 : segment;
+  ib = isAtEnd ? 0 : <u32>(at - segmentStart);
 }
 
 function enterSegment(): bool {
@@ -245,6 +275,17 @@ function sizeOf(lrtyp: u8, record: usize, room: u32): u32 {
     case LRTYP_COMMIT0:
       size = 8;
       break;
+    case LRTYP_MACRO_BEGIN:
+    case LRTYP_MACRO_COMMIT:
+      size = 11;
+      break;
+    case LRTYP_SPLIT2:
+      if (room >= 110) {
+        const more = load<u32>(record, 106);
+        const keys = <u32>load<u16>(record, 96) + load<u16>(record, 98) + load<u16>(record, 100);
+        size = more <= room ? 110 + keys + more : 0;
+      }
+      break;
     case LRTYP_FLAG_DELETE:
     case LRTYP_DELETE:
       size = 44;
@@ -274,61 +315,178 @@ function sizeOf(lrtyp: u8, record: usize, room: u32): u32 {
   return size <= room ? size : 0;
 }
 
-/** Puts a record together that was cut up at segment ends, and carries it out; false if either cannot be done. */
+/** Carries out a record that was cut up at segment ends; false if it cannot be. */
 function carryOutPieces(): bool {
-  const room = <i32>(segmentEnd - at) - 7;
-  if (room < 1) return false;
-  const total = load<u32>(at, 1);
-  let piece = <u32>load<u16>(at, 5);
-  if (piece == 0 || <i32>piece > room || piece >= total || total > ASSEMBLED_MAX) return false;
-  const lrtyp = load<u8>(at, 7);
-  if (!isPlain(lrtyp)) return false;
-  const stashed = load<u32>(walkState, STASHED);
-  if (stashed + total > STASH_BYTES) return false;
-  const record = stash + stashed;
-  memory.copy(record, at + 7, piece);
   const atBefore = at;
   const segmentBefore = segment;
   const startBefore = segmentStart;
-  at += 7 + piece;
-  let assembled = piece;
-  while (assembled < total) {
-    if (at >= segmentEnd) {
-      if (!enterSegment()) break;
-      continue;
-    }
-    const next = load<u8>(at);
-    if (next == LRTYP_NOP) {
-      skipNops();
-      continue;
-    }
-    if (next != LRTYP_FRAGMENT || segmentEnd - at < 3) break;
-    piece = <u32>load<u16>(at, 1);
-    if (<u32>(segmentEnd - at) - 3 < piece || piece > total - assembled) break;
-    memory.copy(record + assembled, at + 3, piece);
-    assembled += piece;
-    at += 3 + piece;
-  }
-  if (assembled == total && sizeOf(lrtyp, record, total) == total && carryOut(lrtyp, record)) {
-    note(lrtyp);
-    store<u32>(walkState, stashed + ((total + 3) & ~3), STASHED);
+  const stashed = load<u32>(walkState, STASHED);
+  const record = assemble();
+  if (record && carryOut(load<u8>(record), record)) {
+    note(load<u8>(record));
+    endRecord();
     return true;
   }
-  at = atBefore;
-  segment = segmentBefore;
-  segmentStart = startBefore;
-  segmentEnd = startBefore + SEGMENT_BYTES;
+  goBack(atBefore, segmentBefore, startBefore, stashed);
   return false;
 }
 
-function isPlain(lrtyp: u8): bool {
-  return (lrtyp >= LRTYP_INSERT && lrtyp <= LRTYP_DELETE) || lrtyp == LRTYP_MACRO_INFO;
+function goBack(at_: usize, segment_: u32, segmentStart_: usize, stashed: u32): void {
+  at = at_;
+  segment = segment_;
+  segmentStart = segmentStart_;
+  segmentEnd = segmentStart + SEGMENT_BYTES;
+  store<u32>(walkState, stashed, STASHED);
+}
+
+/** Puts the record together whose first piece is here, in the stash; 0 if that cannot be done here. */
+function assemble(): usize {
+  const room = <i32>(segmentEnd - at) - 7;
+  if (room < 1) return 0;
+  const total = load<u32>(at, 1);
+  let piece = <u32>load<u16>(at, 5);
+  if (piece == 0 || <i32>piece > room || piece >= total || total > ASSEMBLED_MAX) return 0;
+  const lrtyp = load<u8>(at, 7);
+  const stashed = load<u32>(walkState, STASHED);
+  if (stashed + total > STASH_BYTES) return 0;
+  const record = stash + stashed;
+  memory.copy(record, at + 7, piece);
+  at += 7 + piece;
+  for (let assembled = piece; assembled < total; assembled += piece) {
+    if (!toNext() || load<u8>(at) != LRTYP_FRAGMENT || segmentEnd - at < 3) return 0;
+    piece = <u32>load<u16>(at, 1);
+    if (<u32>(segmentEnd - at) - 3 < piece || piece > total - assembled || piece == 0) return 0;
+    memory.copy(record + assembled, at + 3, piece);
+    at += 3 + piece;
+  }
+  if (sizeOf(lrtyp, record, total) != total) return 0;
+  store<u32>(walkState, stashed + ((total + 3) & ~3), STASHED);
+  return record;
+}
+
+/** Goes to the next byte that is no filler; false if the window has none. */
+function toNext(): bool {
+  for (;;) {
+    if (at < segmentEnd) {
+      if (load<u8>(at) != LRTYP_NOP) break;
+      skipNops();
+    } else if (!enterSegment()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Goes over the next record, if it is of this type, and returns where it lies; else 0. */
+function takeRecord(lrtyp: u8): usize {
+  if (!toNext()) return 0;
+  let record: usize = 0;
+  if (load<u8>(at) == LRTYP_FRAGMENT_BEGIN) {
+    record = assemble();
+    if (!record || load<u8>(record) != lrtyp) return 0;
+  } else {
+    if (load<u8>(at) != lrtyp) return 0;
+    const size = sizeOf(lrtyp, at, <u32>(segmentEnd - at));
+    if (!size) return 0;
+    record = at;
+    at += size;
+  }
+  endRecord();
+  return record;
+}
+
+/** Carries out a macro that is a split of the usual kind, with nothing between its records; false if it is not. */
+function carryOutMacro(): bool {
+  const atBefore = at;
+  const segmentBefore = segment;
+  const startBefore = segmentStart;
+  const isecBefore = isec;
+  const ibBefore = ib;
+  const stashed = load<u32>(walkState, STASHED);
+  const begin = takeRecord(LRTYP_MACRO_BEGIN);
+  const above = begin ? takeRecord(LRTYP_SPLIT2) : 0;
+  const leaf = above ? takeRecord(LRTYP_SPLIT2) : 0;
+  const inserted = leaf ? takeRecord(LRTYP_INSERT) : 0;
+  if (inserted && isUsual(above, leaf, inserted)) {
+    const commitIsec = isec;
+    const commitIb = ib;
+    const commit = takeRecord(LRTYP_MACRO_COMMIT);
+    if (commit && areTogether(begin, above, leaf, inserted, commit)) {
+      if (splitNow(above, leaf, inserted, (commitIsec << 16) | commitIb)) {
+        store<u32>(walkState, LRTYP_MACRO_COMMIT, LAST_TYPE);
+        store<u32>(walkState, commitIsec, LAST_ISEC);
+        store<u32>(walkState, commitIb, LAST_IB);
+        return true;
+      }
+    }
+  }
+  goBack(atBefore, segmentBefore, startBefore, stashed);
+  isec = isecBefore;
+  ib = ibBefore;
+  return false;
+}
+
+/** Whether records make one macro of one database. */
+function areTogether(begin: usize, above: usize, leaf: usize, inserted: usize, commit: usize): bool {
+  const procid = load<u16>(begin, 1);
+  const dbtime = load<i64>(begin, 3);
+  const dbid = load<u8>(above, 3);
+  return (
+    load<u16>(above, 1) == procid &&
+    load<u16>(leaf, 1) == procid &&
+    load<u16>(inserted, 1) == procid &&
+    load<u16>(commit, 1) == procid &&
+    load<i64>(above, 8) == dbtime &&
+    load<i64>(leaf, 8) == dbtime &&
+    load<i64>(inserted, 8) == dbtime &&
+    load<i64>(commit, 3) == dbtime &&
+    load<u8>(leaf, 3) == dbid &&
+    load<u8>(inserted, 3) == dbid
+  );
+}
+
+/** Carries out or queues a split; false if it is to be left alone, maybe until the new page has a place. */
+function splitNow(above: usize, leaf: usize, inserted: usize, position: u32): bool {
+  const dbid = <u32>load<u8>(leaf, 3);
+  const database = databases + (<usize>dbid << DATABASE_SHIFT);
+  const state = load<u32>(database);
+  const procid = <u32>load<u16>(leaf, 1);
+  const session = sessions + (<usize>procid << SESSION_SHIFT);
+  if (!(state & IS_READY) || !(load<u32>(session) & IS_AFTER_FIRST_BEGIN)) return false;
+  if (load<u32>(session, SESSION_MACROS) || load<u32>(walkState, NOTED) >= NOTED_MAX) return false;
+  const pgnoRight = load<u32>(leaf, 36);
+  const pgnoNew = load<u32>(leaf, 32);
+  const leafSlot = slotOf(load<u32>(leaf, 4), dbid);
+  const rightSlot = pgnoRight ? slotOf(pgnoRight, dbid) : 0;
+  const parentSlot = slotOf(load<u32>(above, 4), dbid);
+  if (leafSlot < 0 || rightSlot < 0 || parentSlot < 0) return false;
+  const newSlot = slotOf(pgnoNew, dbid);
+  if (newSlot < 0) {
+    store<u32>(walkState, pgnoNew, NEEDED_PGNO);
+    store<u32>(walkState, dbid, NEEDED_DBID);
+    return false;
+  }
+  if ((load<u32>(marks + (<usize>newSlot << 4)) & (MARK_FRESH | MARK_CHANGED)) != MARK_FRESH) return false;
+  if (load<u32>(walkState, THREADS) == 1) {
+    if (!splitPages(above, leaf, inserted, leafSlot, rightSlot, newSlot, parentSlot, generation, position)) return false;
+  } else {
+    const flags = (dbid << ITEM_DBID_SHIFT) | (state & IS_IN_RANGE ? ITEM_IN_RANGE : 0);
+    if (!enqueueSplit(above, leaf, inserted, leafSlot, rightSlot, newSlot, parentSlot, position, flags, dbid)) return false;
+  }
+  setUsed(leafSlot);
+  if (pgnoRight) setUsed(rightSlot);
+  setUsed(newSlot);
+  setUsed(parentSlot);
+  if (<u32>load<u8>(inserted, 31) & LOGGED_VERSIONED) addNote(NOTE_INSERT, procid, <u32>inserted, 0);
+  count(database, inserted);
+  return true;
 }
 
 /** Carries out a record of which the size is known; false where it is to be left alone. */
 function carryOut(lrtyp: u8, record: usize): bool {
   if (lrtyp >= LRTYP_INSERT && lrtyp <= LRTYP_DELETE) return changePage(lrtyp, record);
-  if (lrtyp > LRTYP_COMMIT0) return true;
+  if (lrtyp == LRTYP_MACRO_INFO || lrtyp == LRTYP_COMMIT_CTX || lrtyp == LRTYP_MACRO_INFO2) return true;
+  if (lrtyp != LRTYP_BEGIN && lrtyp != LRTYP_COMMIT && lrtyp != LRTYP_BEGIN0 && lrtyp != LRTYP_COMMIT0) return false;
   const procid = <u32>load<u16>(record, 1);
   const session = sessions + (<usize>procid << SESSION_SHIFT);
   const flags = load<u32>(session);
@@ -379,6 +537,27 @@ function addNote(kind: u32, procid: u32, address: u32, version: u32): void {
   store<u32>(walkState, noted + 1, NOTED);
 }
 
+/** The slot of a page, or -1 if it is not known here. */
+function slotOf(pgno: u32, dbid: u32): i32 {
+  const entry = table + (<usize>((pgno + dbid * 0x9e37) & TABLE_MASK) << 3);
+  const found = load<u32>(entry, 4);
+  return load<u32>(entry) != pgno || !found || found >> 24 != dbid ? -1 : <i32>((found & 0xffffff) - 1);
+}
+
+function setUsed(slot: u32): void {
+  store<u32>(marks + (<usize>slot << 4), 1, MARK_USED);
+}
+
+/** Stamp and object id of a record count whether or not it is carried out. */
+function count(database: usize, record: usize): void {
+  if (load<i64>(record, 8) > load<i64>(database, DATABASE_DBTIME)) {
+    store<i64>(database, load<i64>(record, 8), DATABASE_DBTIME);
+  }
+  if (load<u32>(record, 40) > load<u32>(database, DATABASE_OBJID)) {
+    store<u32>(database, load<u32>(record, 40), DATABASE_OBJID);
+  }
+}
+
 function changePage(lrtyp: u8, record: usize): bool {
   const dbid = <u32>load<u8>(record, 3);
   const database = databases + (<usize>dbid << DATABASE_SHIFT);
@@ -390,11 +569,8 @@ function changePage(lrtyp: u8, record: usize): bool {
   if (!(flags & IS_KNOWN)) return false;
   if (flags & IS_AFTER_FIRST_BEGIN) {
     if (load<u32>(session, SESSION_MACROS)) return false;
-    const pgno = load<u32>(record, 4);
-    const entry = table + (<usize>((pgno + dbid * 0x9e37) & TABLE_MASK) << 3);
-    const found = load<u32>(entry, 4);
-    if (load<u32>(entry) != pgno || !found || found >> 24 != dbid) return false;
-    const slot = (found & 0xffffff) - 1;
+    const slot = slotOf(load<u32>(record, 4), dbid);
+    if (slot < 0) return false;
     const noted = load<u32>(walkState, NOTED);
     if (noted + 2 > NOTED_MAX) return false;
     let version: usize = 0;
@@ -420,58 +596,149 @@ function changePage(lrtyp: u8, record: usize): bool {
     } else if (!enqueue(record, slot, position, version, itemFlags, dbid)) {
       return false;
     }
-    store<u32>(marks + (<usize>slot << 4), 1, MARK_USED);
+    setUsed(slot);
     if (isInsert) addNote(NOTE_INSERT, procid, <u32>record, 0);
     if (version) {
       addNote(NOTE_PENDING, procid, <u32>record, <u32>version);
       store<u32>(walkState, load<u32>(walkState, VERSIONS) + 1, VERSIONS);
     }
   }
-  if (load<i64>(record, 8) > load<i64>(database, DATABASE_DBTIME)) {
-    store<i64>(database, load<i64>(record, 8), DATABASE_DBTIME);
-  }
-  if (load<u32>(record, 40) > load<u32>(database, DATABASE_OBJID)) {
-    store<u32>(database, load<u32>(record, 40), DATABASE_OBJID);
-  }
+  count(database, record);
   return true;
 }
 
 /** Puts the change of a page into the queue of the thread that has the page; false if there is no room. */
 function enqueue(record: usize, slot: u32, position: u32, version: usize, flags: u32, dbid: u32): bool {
-  const items = load<u32>(walkState, ITEMS);
-  if (items >= ITEMS_MAX) return false;
+  if (load<u32>(walkState, ITEMS) >= ITEMS_MAX) return false;
+  const index = ownerOf(slot, dbid);
+  const number = numberOf(index);
+  put(number, KIND_NODE, record, slot, position, version, flags, sizeOf(load<u8>(record), record, 0x40000));
+  own(slot, index, number);
+  publishIfDue(number);
+  return true;
+}
+
+/** The same for a split: its list of pages and records goes to the stash. */
+function enqueueSplit(
+  above: usize,
+  leaf: usize,
+  inserted: usize,
+  leafSlot: u32,
+  rightSlot: u32,
+  newSlot: u32,
+  parentSlot: u32,
+  position: u32,
+  flags: u32,
+  dbid: u32,
+): bool {
+  const stashed = load<u32>(walkState, STASHED);
+  if (load<u32>(walkState, ITEMS) + MACRO_ITEMS > ITEMS_MAX || stashed + 128 > STASH_BYTES) return false;
+  const pgnoRight = load<u32>(leaf, 36);
+  const list = stash + stashed;
+  store<u32>(list, pgnoRight ? 4 : 3);
+  let to = addPage(list + 4, load<u32>(leaf, 4), leafSlot, 0);
+  if (pgnoRight) to = addPage(to, pgnoRight, rightSlot, 0);
+  to = addPage(to, load<u32>(leaf, 32), newSlot, 1);
+  to = addPage(to, load<u32>(above, 4), parentSlot, 0);
+  to = addRecord(to, above);
+  to = addRecord(to, leaf);
+  to = addRecord(to, inserted);
+  store<u32>(walkState, <u32>(to - stash), STASHED);
+  const index = ownerOf(leafSlot, dbid);
+  const number = numberOf(index);
+  if (pgnoRight) waitFor(rightSlot, index, number);
+  waitFor(newSlot, index, number);
+  waitFor(parentSlot, index, number);
+  put(number, KIND_MACRO, list, 0, position, 0, flags, 3);
+  own(leafSlot, index, number);
+  if (pgnoRight) own(rightSlot, index, number);
+  own(newSlot, index, number);
+  own(parentSlot, index, number);
+  publishIfDue(number);
+  return true;
+}
+
+function addPage(to: usize, pgno: u32, slot: u32, isFresh: u32): usize {
+  store<u32>(to, pgno);
+  store<u32>(to, slot, 4);
+  store<u32>(to, isFresh, 8);
+  return to + 12;
+}
+
+function addRecord(to: usize, record: usize): usize {
+  store<u32>(to, <u32>record);
+  store<u32>(to, sizeOf(load<u8>(record), record, 0x40000), 4);
+  return to + 8;
+}
+
+/** The thread that has a page, or is to get it, by its place among those that get items. */
+function ownerOf(slot: u32, dbid: u32): u32 {
   const owner = owners + <usize>slot * 12;
-  const round = load<u32>(walkState, ROUND);
-  let index: u32 = 0;
-  if (load<u32>(owner) == round) {
-    index = load<u32>(owner, 4);
-  } else {
-    const hash = ((slot + (dbid << 20)) * 0x9e3779b1) >> 16;
-    if (hash % PARTS >= load<u32>(walkState, OWN_SHARE)) {
-      index = 1 + ((hash >> 6) % (load<u32>(walkState, THREADS) - 1));
-    }
-  }
-  const number = load<u32>(walkState + (<usize>index << 2), THREAD_NUMBERS);
+  if (load<u32>(owner) == load<u32>(walkState, ROUND)) return load<u32>(owner, 4);
+  const hash = ((slot + (dbid << 20)) * 0x9e3779b1) >> 16;
+  if (hash % PARTS < load<u32>(walkState, OWN_SHARE)) return 0;
+  return 1 + ((hash >> 6) % (load<u32>(walkState, THREADS) - 1));
+}
+
+function numberOf(index: u32): u32 {
+  return load<u32>(walkState + (<usize>index << 2), THREAD_NUMBERS);
+}
+
+/** The last item queued for a thread is the last change of this page. */
+function own(slot: u32, index: u32, number: u32): void {
+  const owner = owners + <usize>slot * 12;
+  store<u32>(owner, load<u32>(walkState, ROUND));
+  store<u32>(owner, index, 4);
+  store<u32>(owner, load<u32>(<usize>number << CONTROL_SHIFT, CONTROL_WRITTEN) - 1, 8);
+}
+
+/** Lets a thread wait for the last change of a page, if another one has it. */
+function waitFor(slot: u32, index: u32, number: u32): void {
+  const owner = owners + <usize>slot * 12;
+  if (load<u32>(owner) != load<u32>(walkState, ROUND) || load<u32>(owner, 4) == index) return;
+  const other = numberOf(load<u32>(owner, 4));
+  const item = load<u32>(owner, 8);
+  const control = <usize>number << CONTROL_SHIFT;
+  const bit: u32 = 1 << other;
+  const waitedFor = load<u32>(control, CONTROL_WAITED_FOR);
+  const waited = control + (<usize>other << 2);
+  if (waitedFor & bit && <i32>(item - load<u32>(waited, CONTROL_WAITED)) <= 0) return;
+  store<u32>(control, waitedFor | bit, CONTROL_WAITED_FOR);
+  store<u32>(waited, item, CONTROL_WAITED);
+  put(number, KIND_WAIT, (<usize>other << CONTROL_SHIFT) + CONTROL_DONE, item, 0, 0, 0, 0);
+}
+
+function put(
+  number: u32,
+  kind: u32,
+  address: usize,
+  slot: u32,
+  position: u32,
+  version: usize,
+  flags: u32,
+  size: u32,
+): void {
   const control = <usize>number << CONTROL_SHIFT;
   const written = load<u32>(control, CONTROL_WRITTEN);
   const item = queues + (<usize>number << QUEUE_SHIFT) + (<usize>(written & QUEUE_MASK) << 5);
   const order = load<u32>(walkState, ORDER);
-  store<u32>(item, 0);
-  store<u32>(item, <u32>record, 4);
+  store<u32>(item, kind);
+  store<u32>(item, <u32>address, 4);
   store<u32>(item, slot, 8);
   store<u32>(item, position, 12);
   store<u32>(item, <u32>version, 16);
   store<u32>(item, flags, 20);
   store<u32>(item, order, 24);
-  store<u32>(item, sizeOf(load<u8>(record), record, 0x40000), 28);
-  store<u32>(owner, round);
-  store<u32>(owner, index, 4);
-  store<u32>(owner, written, 8);
+  store<u32>(item, size, 28);
   store<u32>(control, written + 1, CONTROL_WRITTEN);
-  store<u32>(walkState, items + 1, ITEMS);
+  store<u32>(walkState, load<u32>(walkState, ITEMS) + 1, ITEMS);
   store<u32>(walkState, order + 1, ORDER);
-  if (written + 1 - load<u32>(control, CONTROL_QUEUED) >= PUBLISHED_ITEMS) publish(number, control, written + 1);
-  return true;
+}
+
+function publishIfDue(number: u32): void {
+  const control = <usize>number << CONTROL_SHIFT;
+  const written = load<u32>(control, CONTROL_WRITTEN);
+  if (written - load<u32>(control, CONTROL_QUEUED) >= PUBLISHED_ITEMS) publish(number, control, written);
 }
 
 /** Lets a thread have its items; the own ones are done at once. */

@@ -47,6 +47,9 @@ export const CONTROL = {
   /** Items in the queue, as many of which are in `queued` as the thread may have; and when it was woken last. */
   written: 9,
   woken: 10,
+  /** Threads for which this one has ever waited, a bit each, and the last item of each, one word a thread. */
+  waitedFor: 11,
+  waited: 16,
 } as const;
 
 export const STATE = { starting: 0, ready: 1, stopped: 2, ending: 3 } as const;
@@ -84,6 +87,8 @@ export const VERSION_STATE = { pending: 0, known: 1, deferred: 2 } as const;
 export const MARK = { flags: 0, generation: 1, position: 2, used: 3 } as const;
 export const MARK_DIRTY = 1;
 export const MARK_CHANGED = 2;
+/** It came into memory blank; of no interest once it is changed. */
+export const MARK_FRESH = 4;
 
 /** Words that say how far the walk is. */
 export const WALK = {
@@ -122,8 +127,11 @@ export const WALK = {
   isStuck: 22,
   /** Not 0 when slots have become those of other pages. */
   isTableStale: 23,
-  /** Numbers of the threads that get items. */
+  /** Numbers of the threads that get items, one word each. */
   threadNumbers: 24,
+  /** A new page of which a split needs to know where it lies, or 0, and its database. */
+  neededPgno: 40,
+  neededDbid: 41,
 } as const;
 
 /** Words of a session. */

@@ -11,6 +11,7 @@ import {
   MARK_BYTES,
   MARK_CHANGED,
   MARK_DIRTY,
+  MARK_FRESH,
   MEMORY_UNIT,
   MEMORY_UNITS_MAX,
   type ReplayLayout,
@@ -157,7 +158,6 @@ class ReplayFrame implements Frame {
   readonly page: Page;
   readonly slot: number;
   index = -1;
-  isFresh = false;
   readonly #words: Int32Array;
   readonly #at: number;
 
@@ -172,6 +172,12 @@ class ReplayFrame implements Frame {
     words[at + MARK.used] = 1;
   }
 
+  get isFresh(): boolean {
+    return this.#has(MARK_FRESH);
+  }
+  set isFresh(value: boolean) {
+    this.#set(MARK_FRESH, value);
+  }
   get isUsed(): boolean {
     return this.#words[this.#at + MARK.used] !== 0;
   }

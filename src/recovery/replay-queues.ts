@@ -32,12 +32,10 @@ export interface ReplayThread {
   readonly number: number;
   /** Index of its control block. */
   readonly control: number;
-  /** By thread: the last item that this one waits for. */
-  readonly waited: (number | undefined)[];
 }
 
 function newThread(number: number): ReplayThread {
-  return { number, control: number * CONTROL_WORDS, waited: [] };
+  return { number, control: number * CONTROL_WORDS };
 }
 
 /** The page share of a thread is so many of 64 parts. */
@@ -196,9 +194,13 @@ export class ReplayQueues {
     const other = this.threads[words[at + OWNER.thread] ?? 0];
     if (other === undefined || other === thread) return;
     const item = words[at + OWNER.item] ?? 0;
-    const known = thread.waited[other.number];
-    if (known !== undefined && !isBehind(item, known)) return;
-    thread.waited[other.number] = item;
+    const { control } = thread;
+    const waitedFor = words[control + CONTROL.waitedFor] ?? 0;
+    const bit = 1 << other.number;
+    const waited = control + CONTROL.waited + other.number;
+    if ((waitedFor & bit) !== 0 && !isBehind(item, words[waited] ?? 0)) return;
+    words[control + CONTROL.waitedFor] = waitedFor | bit;
+    words[waited] = item;
     const done = (other.control + CONTROL.done) * 4;
     this.#write(thread, KIND.wait, done, item, 0, 0, 0, 0);
   }

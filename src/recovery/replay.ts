@@ -149,6 +149,11 @@ export class Replay {
     words[walk + WALK.committed] = 0;
     this.#kernel.walk();
     walked.records = words[walk + WALK.records] ?? 0;
+    while (words[walk + WALK.neededPgno] !== 0 && this.#placeNeeded()) {
+      words[walk + WALK.limit] = limit - walked.records;
+      this.#kernel.walk();
+      walked.records += words[walk + WALK.records] ?? 0;
+    }
     if (walked.records > 0) {
       place.at = (words[walk + WALK.at] ?? 0) - window;
       place.segment = words[walk + WALK.segment] ?? 0;
@@ -167,6 +172,23 @@ export class Replay {
       this.#runOwn();
     }
     return walked;
+  }
+
+  /** Gives a place to the new page of a split at which the walk stands; false if that is for others to do. */
+  #placeNeeded(): boolean {
+    const { words } = this.#memory;
+    const pgno = (words[this.#walk + WALK.neededPgno] ?? 0) >>> 0;
+    const dbid = words[this.#walk + WALK.neededDbid] ?? 0;
+    words[this.#walk + WALK.neededPgno] = 0;
+    try {
+      const frame = this.#pools[dbid]?.frameToBuild(pgno);
+      if (frame === undefined || frame.slot < 0) return false;
+      this.#tellPage(pgno, frame.slot, dbid);
+      return true;
+    } catch {
+      // Who carries the split out finds the error again.
+      return false;
+    }
   }
 
   /** Lets the walk queue changes of a database, of which there is one to be queued. */
