@@ -13,8 +13,8 @@ import { EseError } from '../format/ese-error.js';
 import { logtimeOf } from '../format/logtime.js';
 import { newSignature } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
-import { openExclusive } from '../io/exclusive-file.js';
-import type { FileHandle, FileSystem, LockRole } from '../io/file-system.js';
+import { guardedFile } from '../io/exclusive-file.js';
+import type { FileHandle, FileLock, FileSystem, LockOptions, LockRole } from '../io/file-system.js';
 import { nodeFileSystem } from '../io/node-file-system.js';
 import { removeTemporaries, replaceFile } from '../io/replace-file.js';
 import { defaultWorkers, type JobOptions, type Progress } from '../workers/pool.js';
@@ -40,6 +40,7 @@ import {
 } from './defrag/new-header.js';
 import { readHeaderOf } from './file-kind.js';
 import { checkIntegrity } from './integrity.js';
+import { removeAbandonedTemporaries } from './leftovers.js';
 import { type Finding, type SignatureReport, signatureReport } from './report-values.js';
 import { dumpSpace } from './space.js';
 
@@ -68,6 +69,8 @@ export interface DefragOptions extends JobOptions {
   readonly onTable?: ((table: DefragTable) => void) | undefined;
   /** Told of each move at the end, when it was made or has failed. */
   readonly onMove?: OnMove | undefined;
+  /** Told of each unfinished database that a killed run has left and that was removed. */
+  readonly onLeftover?: ((path: string) => void) | undefined;
   /** Told what is known of the run, before a failure is thrown. */
   readonly onFailure?: ((report: DefragReport) => void) | undefined;
 }
@@ -128,7 +131,7 @@ export async function defragment(
   const temp = options.temp ?? join(dirname(source), TEMPORARY_DEFAULT);
   const { backup } = options;
   options.signal?.throwIfAborted();
-  const lock = fs.lock(source, { role: options.role ?? 'eseutil' });
+  const lock = fs.lock(source, lockOptions(options));
   try {
     if (backup !== undefined) takeBack(fs, source, backup);
     const reader = openDatabaseReader(fs, source);
@@ -137,6 +140,8 @@ export async function defragment(
       checkPaths(fs, source, temp, backup);
       // A rename needs no permission of the file that it replaces.
       if (options.preserveTemp !== true) fs.open(source, 'write').close();
+      for (const path of removeAbandonedTemporaries(fs, temp, lockOptions(options)))
+        options.onLeftover?.(path);
       return await run({ environment, reader, source, temp, options });
     } finally {
       reader.close();
@@ -144,6 +149,10 @@ export async function defragment(
   } finally {
     lock.release();
   }
+}
+
+function lockOptions({ role = 'eseutil' }: DefragOptions): LockOptions {
+  return { role };
 }
 
 function checkSource({ header, path, pageSize }: DatabaseReader, wanted = pageSize): void {
@@ -240,14 +249,17 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
     findings: space.findings,
   };
   let isMade = false;
+  // A lock without a living holder tells the next run what this one has left.
+  let lock: FileLock | undefined;
   try {
     if (options.skipSpaceCheck !== true) checkSpace(fs, report, source, temp, options);
     removeTemporaries(fs, temp);
     discard(fs, waitingPath(source), source);
+    lock = fs.lock(temp, lockOptions(options));
     isMade = true;
     replaceFile(environment, temp, bothCopies(unfinishedHeader(header, pageSize, identity)));
     fs.adoptAccess(temp, source);
-    const target = openExclusive(fs, temp, 'write', { role: options.role ?? 'eseutil' });
+    const target = guardedFile(fs.open(temp, 'write'), lock);
     let copied: CopyReport;
     let finished: Uint8Array;
     try {
@@ -301,6 +313,8 @@ async function run({ environment, reader, source, temp, options }: Run): Promise
       `the volume is full: it had ${report.spaceFreeBytes} bytes free, up to ${report.spaceNeededBytes} are needed`,
       { file: temp },
     );
+  } finally {
+    lock?.release();
   }
 }
 

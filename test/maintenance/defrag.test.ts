@@ -752,6 +752,40 @@ describe('a defragmentation that is killed', () => {
     60_000,
   );
 
+  it('leaves what the next run removes, whatever the number of its process', async () => {
+    const temp = '/TEMPDFRG11.EDB';
+    const counted = start();
+    let written = 0;
+    let verified = 0;
+    counted.faults = ({ operation, path, number }) => {
+      if (path === temp && operation === 'writeAt') written = number;
+      if (path === temp && operation === 'readAt') verified = number;
+      return undefined;
+    };
+    await run(counted, DATABASE, { temp, preserveTemp: true });
+    for (const call of [written, verified]) {
+      const disk = start();
+      // Killed here: an exception would give its locks back.
+      let left = disk;
+      disk.faults = ({ number }) => {
+        if (number === call) left = disk.fork();
+        return undefined;
+      };
+      await run(disk, DATABASE, { temp, preserveTemp: true });
+      expect(left.readdir('/')).toEqual(['TEMPDFRG11.EDB', 'db.edb']);
+      // Those of a living session, and of none, are not touched, nor what has another name.
+      for (const name of ['/TEMPDFRG77.EDB', '/TEMPDFRG88.EDB', '/other7.edb']) {
+        putFile(left, name, readFile(left, temp));
+      }
+      const lock = left.lock('/TEMPDFRG77.EDB', { role: 'eseutil' });
+      const removed: string[] = [];
+      await run(left, DATABASE, { temp: '/TEMPDFRG12.EDB', onLeftover: (path) => removed.push(path) });
+      lock.release();
+      expect(removed).toEqual([temp]);
+      expect(left.readdir('/')).toEqual(['TEMPDFRG77.EDB', 'TEMPDFRG88.EDB', 'db.edb', 'other7.edb']);
+    }
+  });
+
   it.each(options)(
     'loses nothing when a call fails: %o',
     async (option) => {

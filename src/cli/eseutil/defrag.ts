@@ -131,6 +131,12 @@ async function run(context: ModeContext, source: string, names: PathNames): Prom
       signal: context.signal,
       onProgress: bar.update,
       onTable: (table) => tables.push(table),
+      onLeftover: (path) =>
+        context.warn({
+          code: null,
+          name: 'LeftoverRemoved',
+          message: `${path} was removed: a defragmentation that did not come to its end had left it`,
+        }),
       onFailure: (report) => {
         known = report;
       },
