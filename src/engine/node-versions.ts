@@ -157,6 +157,8 @@ export class NodeVersions implements VersionLog {
   /** Objects of versions that are gone. */
   readonly #spare: StoredVersion[] = [];
   #bytes = 0;
+  /** Sum of `shrunk` of all trees. */
+  #shrunk = 0;
   #piece = new Uint8Array(PIECE_BYTES);
   #used = 0;
   readonly #owners: VersionOwners;
@@ -233,7 +235,7 @@ export class NodeVersions implements VersionLog {
     owner.versions.push(entry);
     this.#bytes += entry.bytes;
     tree.count++;
-    if (growth < 0) tree.shrunk++;
+    if (growth < 0) this.#noteShrunk(tree, 1);
     if (!entry.isUndoInfoLogged) tree.unlogged.add(entry);
   }
 
@@ -312,7 +314,7 @@ export class NodeVersions implements VersionLog {
 
   /** Whether an uncommitted change made the data of some node of a tree shorter. */
   hasShrunk(dbid: number, objid: number): boolean {
-    return (this.#trees.get(treeKey(dbid, objid))?.shrunk ?? 0) > 0;
+    return this.#shrunk > 0 && (this.#trees.get(treeKey(dbid, objid))?.shrunk ?? 0) > 0;
   }
 
   /** Newest version of the node with this key and, where keys are not unique, this data; else no data. */
@@ -334,7 +336,7 @@ export class NodeVersions implements VersionLog {
   commit(owner: VersionOwner, trxCommit0: number): void {
     for (const version of owner.versions as StoredVersion[]) {
       const { tree } = version;
-      if (version.growth < 0) tree.shrunk--;
+      if (version.growth < 0) this.#noteShrunk(tree, -1);
       if (!version.isUndoInfoLogged) tree.unlogged.delete(version);
       version.trxCommit0 = trxCommit0;
       this.#committed.push(version);
@@ -406,6 +408,11 @@ export class NodeVersions implements VersionLog {
     return most;
   }
 
+  #noteShrunk(tree: TreeVersions, count: number): void {
+    tree.shrunk += count;
+    this.#shrunk += count;
+  }
+
   #link(entry: StoredVersion): void {
     const first = this.#heads[entry.hash & BUCKET_MASK];
     let before: StoredVersion | undefined;
@@ -458,7 +465,7 @@ export class NodeVersions implements VersionLog {
     this.#bytes -= entry.bytes;
     tree.count--;
     if (entry.trxCommit0 === 0) {
-      if (entry.growth < 0) tree.shrunk--;
+      if (entry.growth < 0) this.#noteShrunk(tree, -1);
       if (!entry.isUndoInfoLogged) tree.unlogged.delete(entry);
     }
     if (tree.count === 0) this.#trees.delete(tree.key);

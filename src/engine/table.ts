@@ -256,7 +256,7 @@ export function treeOf(
     isUnique,
     isSpace: false,
     appendFree: Math.floor(((100 - percent) * pageSize) / 100),
-    recent: { pgno: 0 },
+    recent: { pgno: 0, misses: 0 },
   };
 }
 

@@ -25,6 +25,8 @@ export interface Tree {
 export interface RecentLeaf {
   /** 0 = none. */
   pgno: number;
+  /** How many inserts in a row went to another leaf. */
+  misses: number;
 }
 
 /** The page where a search of a tree begins. */
@@ -43,6 +45,9 @@ export interface TreePages {
 /** Levels of the deepest tree that is followed; a deeper one is a loop. */
 const DEPTH_MAX = 32;
 const NO_BYTES = new Uint8Array(0);
+/** After so many inserts in no order the leaf of the last one is hardly ever the next one: it is looked at now and then. */
+const MISSES_MOST = 4;
+const RETRY_EVERY = 16;
 /** What tells the leaves of a tree from pages that went to its space trees, or are free. */
 const LEAF_OF_TREE_MASK = PAGE_FLAG.leaf | PAGE_FLAG.empty | PAGE_FLAG.spaceTree;
 
@@ -115,10 +120,15 @@ export class TreeSearch {
       this.find(tree, key, bookmarkData);
       return;
     }
-    if (!this.#findInRecent(tree, recent, key, tree.isUnique ? undefined : bookmarkData)) {
-      this.find(tree, key, bookmarkData);
-      recent.pgno = this.leaf.pgno;
+    const isLikely = recent.misses < MISSES_MOST || recent.misses % RETRY_EVERY === 0;
+    if (isLikely && this.#findInRecent(tree, recent, key, tree.isUnique ? undefined : bookmarkData)) {
+      recent.misses = 0;
+      return;
     }
+    this.find(tree, key, bookmarkData);
+    const { pgno } = this.leaf;
+    recent.misses = pgno === recent.pgno ? 0 : recent.misses + 1;
+    recent.pgno = pgno;
   }
 
   /** Looks for a bookmark on the leaf of the last insert; false if it may belong to another one. */
