@@ -213,8 +213,9 @@ interface RunOutcome {
 async function runVerb(verb: Verb, context: VerbContext, signal: AbortSignal): Promise<RunOutcome> {
   try {
     const outcome: VerbOutcome = await verb.run(context);
-    const { result, error, findingsRemain } = outcome;
+    const { result, error, findingsRemain, interrupted } = outcome;
     const streamed = outcome.streamed === true;
+    if (interrupted === true) return { exit: EXIT.otherError, error: INTERRUPTED, result, streamed };
     if (error === undefined) {
       return { exit: findingsRemain === true ? EXIT.findingsRemain : EXIT.done, result, streamed };
     }

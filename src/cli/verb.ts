@@ -23,6 +23,8 @@ export interface VerbContext {
 export interface VerbOutcome {
   readonly result: object | null;
   readonly error?: EseError;
+  /** The user's signal has stopped the work before its end: the result says how far it came. */
+  readonly interrupted?: boolean;
   /** The judgement that was asked for is a bad one: exit code 6. */
   readonly findingsRemain?: boolean;
   /** The output was a stream of rows, which has no envelope: an error ends it with a line of its own. */

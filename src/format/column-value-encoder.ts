@@ -40,7 +40,9 @@ const LONG_INTEGERS: Readonly<Record<number, { readonly least: bigint; readonly 
 };
 
 function invalid(column: ColumnDefinition, value: ColumnValue): EseError {
-  const what = typeof value === 'object' ? value.constructor.name : `${typeof value} ${String(value)}`;
+  const isNumber = typeof value === 'number' || typeof value === 'bigint';
+  const type = typeof value === 'object' ? value.constructor.name : typeof value;
+  const what = isNumber ? value : typeof value === 'object' ? type : `${type} ${String(value)}`;
   return new EseError(
     'JET_errInvalidParameter',
     `column ${column.name} of type ${coltypName(column.coltyp)} cannot hold ${what}`,

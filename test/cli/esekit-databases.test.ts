@@ -208,6 +208,28 @@ describe('esekit load, verify, get, scan and stat', () => {
     expect(wrong.stderr).toMatch(/-1404 \(JET_errIndexNotFound/);
   });
 
+  test('a signal ends load before its end, with what it has done and the exit code of the signal', async () => {
+    const early = { signalNumber: 2, isEarlySignal: true };
+    const place = at('signal', 's.edb');
+    await esekit(['create', place]);
+    const argv = ['load', place, '--rows', '100000', '--lazy', '--json'];
+    const run = await esekit(argv, early);
+    const { result, ...envelope } = JSON.parse(run.stdout) as JsonEnvelope<{ inserted: number }>;
+    expect(run.exit).toBe(130);
+    expect(envelope).toMatchObject({ mode: 'load', ok: false, exit: 130, error: { name: 'Interrupted' } });
+    expect(result.inserted).toBeGreaterThan(0);
+    expect(result.inserted).toBeLessThan(1000);
+    expect((await eseutil(['/mh', place])).stdout).toContain('State: Clean Shutdown');
+    const whole = await esekit(['load', place, '--rows', '5', '--lazy'], { signalNumber: 2 });
+    expect(whole.exit).toBe(0);
+  });
+
+  test('a key that its column cannot hold is a usage error', async () => {
+    const run = await esekit(['get', file, 'Customers', '99999999999']);
+    expect(run).toMatchObject({ exit: 1, stdout: '' });
+    expect(run.stderr).toContain('column Id of type Long cannot hold 99999999999.');
+  });
+
   test('stat counts rows, trees and pages', async () => {
     interface Tree {
       readonly name: string;

@@ -23,8 +23,9 @@ export interface CliOptions {
   readonly stderrIsTerminal?: boolean;
   /** Lines that a person would type. */
   readonly answers?: readonly string[];
-  /** A signal that comes too late to stop anything. */
+  /** A signal that comes too late to stop anything, or at the start. */
   readonly signalNumber?: number;
+  readonly isEarlySignal?: boolean;
   /** stdout is closed after this many characters. */
   readonly closeAfter?: number;
 }
@@ -64,7 +65,7 @@ export async function runProgram(
     probe: (path) =>
       path !== '' && existsSync(path) ? (statSync(path).isDirectory() ? 'directory' : 'file') : null,
     onInterrupt: () => ({
-      signal: new AbortController().signal,
+      signal: options.isEarlySignal === true ? AbortSignal.abort() : new AbortController().signal,
       signalNumber: () => options.signalNumber,
       release: () => {},
     }),

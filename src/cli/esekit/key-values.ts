@@ -1,6 +1,7 @@
 /** Key values as they are typed. */
 
 import type { ColumnInput } from '../../engine/search-key.js';
+import { encodeColumnValue } from '../../format/column-value-encoder.js';
 import { EseError } from '../../format/ese-error.js';
 import { parseColumnValue } from '../../format/parse-value.js';
 import type { TableDefinition } from '../../format/table-definition.js';
@@ -33,8 +34,12 @@ export function keyValues(
   }
   return texts.map((text, i) => {
     if (text === NULL) return null;
+    const column = columnOf(table, index.segments[i]?.columnId ?? 0);
     try {
-      return parseColumnValue(columnOf(table, index.segments[i]?.columnId ?? 0), text);
+      const value = parseColumnValue(column, text);
+      // Throws for what the column cannot hold.
+      encodeColumnValue(column, value);
+      return value;
     } catch (error) {
       if (error instanceof EseError) throw new UsageError(`Usage Error: ${error.detail}.`);
       throw error;

@@ -39,7 +39,8 @@ export const loadVerb: Verb = {
         onProgress: bar.update,
         signal,
       });
-      if (signal.aborted) bar.fail();
+      const interrupted = signal.aborted && result.inserted < rows;
+      if (interrupted) bar.fail();
       else bar.complete();
       const { transactions, inserted, updated, deleted, rolledBack, recovered } = result;
       if (recovered !== null) {
@@ -47,7 +48,7 @@ export const loadVerb: Verb = {
       }
       say(`${transactions} transactions, ${rolledBack} more rolled back (inner ones counted).`);
       say(`${inserted} rows inserted, ${updated} updated, ${deleted} deleted; seed ${seed}.`);
-      return { result: { ...result, journal: journal ?? null } };
+      return { result: { ...result, journal: journal ?? null }, interrupted };
     } catch (error) {
       bar.fail();
       throw error;

@@ -40,6 +40,7 @@ export const scanVerb: Verb = {
       };
       writer.appendHeader(out);
       let rows = 0;
+      let interrupted = false;
       try {
         for (const values of limit > 0 ? scan.rows() : []) {
           writer.appendRow(out, values);
@@ -47,7 +48,8 @@ export const scanVerb: Verb = {
           if (rows >= limit) break;
           if (out.length >= PIECE_BYTES || host.terminal.stdoutIsTerminal) flush();
           if (rows % ROWS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
-          if (signal.aborted) break;
+          interrupted = signal.aborted;
+          if (interrupted) break;
         }
       } catch (error) {
         if (!(error instanceof EseError)) throw error;
@@ -55,7 +57,7 @@ export const scanVerb: Verb = {
         return { result: null, streamed: true, error: error.at({ file: reader.path }) };
       }
       flush();
-      return { result: null, streamed: true };
+      return { result: null, streamed: true, interrupted };
     });
   },
 };
