@@ -12,7 +12,6 @@ import { logtimeToDate } from '../format/logtime.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { Environment } from '../io/environment.js';
 import { applyMacro, applyRecord, changesPages } from '../operations/apply.js';
-import { applyExtend, applyShrink, applyTrim } from '../operations/file-size.js';
 import type { DatabaseMap } from './database-map.js';
 import {
   LOG_WINDOW_BYTES,
@@ -22,18 +21,11 @@ import {
   openLog,
 } from './log-reader.js';
 import { type LogFileEntry, nameProblem, sequenceProblem } from './log-stream.js';
-import {
-  AT_CREATION_OBJID,
-  AT_DBID,
-  AT_DBTIME,
-  AT_LEVELS,
-  AT_NEW_PAGE_DBTIME,
-  AT_NEW_PAGE_OBJID,
-  AT_OBJID,
-  AT_PROCID,
-} from './record-offsets.js';
+import { AT_DBID, AT_DBTIME, AT_LEVELS, AT_PROCID } from './record-offsets.js';
 import type { AttachedDatabase } from './redo-database.js';
+import { redoDatabaseRecord } from './redo-database-records.js';
 import { RedoDatabases } from './redo-databases.js';
+import { MACRO_TYPES, noteCounters, REHEARSED_TYPES } from './redo-record-types.js';
 import { boundLevel, createRecordKeeper, RedoSession } from './redo-session.js';
 import { RedoVersions } from './redo-versions.js';
 import { Replay } from './replay.js';
@@ -65,65 +57,8 @@ export type RedoLimit = { readonly lgpos: Lgpos } | { readonly timeMs: number };
 /** Records between two looks at the signal and at the cache. */
 const RECORDS_PER_TURN = 4096;
 
-const NODE_TYPES: readonly number[] = [
-  LRTYP.Insert,
-  LRTYP.FlagInsert,
-  LRTYP.FlagInsertAndReplaceData,
-  LRTYP.FlagDelete,
-  LRTYP.Replace,
-  LRTYP.ReplaceD,
-  LRTYP.Delete,
-  LRTYP.UndoInfo,
-  LRTYP.Delta,
-  LRTYP.Delta64,
-  LRTYP.SetExternalHeader,
-  LRTYP.Undo,
-  LRTYP.EmptyTree,
-];
-
-const CREATION_TYPES: readonly number[] = [
-  LRTYP.CreateMultipleExtentFDP,
-  LRTYP.CreateSingleExtentFDP,
-  LRTYP.ConvertFDP2,
-];
-
-/** Where records have the object id that they name; 0 = they name none. */
-const OBJID_AT = new Uint8Array(256);
-for (const lrtyp of NODE_TYPES) OBJID_AT[lrtyp] = AT_OBJID;
-for (const lrtyp of CREATION_TYPES) OBJID_AT[lrtyp] = AT_CREATION_OBJID;
-OBJID_AT[LRTYP.NewPage] = AT_NEW_PAGE_OBJID;
-
-/** 1 for each of some types of records. */
-function typeTable(types: readonly number[]): Uint8Array {
-  const table = new Uint8Array(256);
-  for (const lrtyp of types) table[lrtyp] = 1;
-  return table;
-}
-
-/** Types that say something about logs and databases without a look at a page. */
-const REHEARSED_TYPES = typeTable([
-  LRTYP.Init,
-  LRTYP.Init2,
-  LRTYP.ShutDownMark,
-  LRTYP.Term,
-  LRTYP.Term2,
-  LRTYP.RecoveryQuit,
-  LRTYP.RecoveryQuit2,
-  LRTYP.RecoveryQuitKeepAttachments,
-  LRTYP.CreateDB,
-  LRTYP.CreateDBFinish,
-  LRTYP.AttachDB,
-  LRTYP.DetachDB,
-  LRTYP.SetDbVersion,
-  // It is no record to be the last one.
-  LRTYP.NOP2,
-]);
-
 /** Stands for the types of all records that a rehearsal skips. */
 const SKIPPED = LRTYP.NOP;
-
-/** Types that only live inside of macros. */
-const MACRO_TYPES = typeTable([LRTYP.Split2, LRTYP.Merge2]);
 
 /** What was known of the stream's end when redo was done. */
 export interface LastRecord {
@@ -460,7 +395,8 @@ export class Redo {
       case LRTYP.SetDbVersion:
       case LRTYP.ReAttach:
       case LRTYP.Backup2:
-        this.#redoDatabaseRecord(cursor.record());
+        this.#drain();
+        redoDatabaseRecord(cursor.record(), this.databases, this.lgpos, this.#isBehindAttach);
         return;
       default:
         if (logRecordName(lrtyp) === undefined) {
@@ -507,11 +443,10 @@ export class Redo {
   }
 
   /** Whether the current record belongs to the attachment that the header states. */
-  #isBehindAttach(database: AttachedDatabase): boolean {
-    if (database.isBehindAttach) return true;
-    database.isBehindAttach = compareLgpos(this.lgpos, database.header.lgposAttach) > 0;
+  readonly #isBehindAttach = (database: AttachedDatabase): boolean => {
+    database.isBehindAttach ||= compareLgpos(this.lgpos, database.header.lgposAttach) > 0;
     return database.isBehindAttach;
-  }
+  };
 
   #guard(database: AttachedDatabase, redo: () => void): void {
     try {
@@ -637,90 +572,6 @@ export class Redo {
     this.#guard(database, () => applyMacro(macro, context));
   }
 
-  // --- Databases ---
-
-  #redoDatabaseRecord(record: LogRecord): void {
-    this.#drain();
-    switch (record.name) {
-      case 'CreateDB':
-        this.databases.attach(
-          record.dbid,
-          record.path,
-          {
-            kind: 'create',
-            signDb: record.signDb,
-            signLogBefore: undefined,
-            lgposConsistent: { generation: 0, isec: 0, ib: 0 },
-            lgposAttach: { ...this.lgpos },
-          },
-          record,
-        );
-        return;
-      case 'AttachDB':
-        this.databases.attach(record.dbid, record.path, {
-          kind: 'attach',
-          signDb: record.signDb,
-          signLogBefore: record.signLog,
-          lgposConsistent: record.lgposConsistent,
-          lgposAttach: { ...this.lgpos },
-        });
-        return;
-      case 'DetachDB':
-        this.databases.detach(record.dbid, { ...this.lgpos });
-        return;
-      default:
-        break;
-    }
-    if (!('dbid' in record)) return;
-    const database = this.databases.at(record.dbid);
-    if (database?.kind !== 'attached' || !this.#isBehindAttach(database)) return;
-    this.#guard(database, () => this.#redoAttachedRecord(record, database));
-  }
-
-  #redoAttachedRecord(record: LogRecord, database: AttachedDatabase): void {
-    const { context, headerFile, header } = database;
-    switch (record.name) {
-      case 'CreateDBFinish':
-        if (database.isUnfinished) database.finishCreation();
-        return;
-      case 'SetDbVersion':
-        if (record.versionMajor !== header.version) {
-          throw new EseError(
-            'JET_errInvalidDatabaseVersion',
-            `the log raises the format to ${record.versionMajor}`,
-          );
-        }
-        if (record.updateMajor > header.updateMajor || record.updateMinor > header.updateMinor) {
-          headerFile.change({ updateMajor: record.updateMajor, updateMinor: record.updateMinor });
-        }
-        return;
-      case 'ReAttach':
-        headerFile.change({ lgposLastReAttach: { ...this.lgpos } });
-        return;
-      case 'ExtendDB':
-        if (context === undefined) return;
-        if (record.pgnoLast <= context.pages.lastPgno) return;
-        applyExtend(record.pgnoLast, context);
-        database.noteResize(this.lgpos);
-        return;
-      case 'ShrinkDB':
-      case 'ShrinkDB2':
-      case 'ShrinkDB3': {
-        if (context === undefined) return;
-        const dbtime = record.name === 'ShrinkDB3' ? record.dbtime : undefined;
-        if (applyShrink(record.pgnoLast, record.cpgShrunk, dbtime, header.lgposLastResize, context)) {
-          database.noteResize(this.lgpos);
-        }
-        return;
-      }
-      case 'TrimDB':
-        if (context !== undefined) applyTrim(record.pgnoFirst, record.cpgTrimmed, context);
-        return;
-      default:
-        return;
-    }
-  }
-
   #endSessions(): void {
     for (const session of this.sessions.values()) {
       this.versions.finish(session.procid);
@@ -758,15 +609,4 @@ function lateSegment(
 /** Lets waiting events in. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Stamps and object ids count whether or not the record is carried out (chapter 5.1.2). */
-function noteCounters({ lrtyp, view, offset }: LogRecordCursor, database: AttachedDatabase): void {
-  const isNewPage = lrtyp === LRTYP.NewPage;
-  const dbtime = readDbtime(view, offset + (isNewPage ? AT_NEW_PAGE_DBTIME : AT_DBTIME));
-  if (dbtime > database.dbtimeCurrent) database.dbtimeCurrent = dbtime;
-  const objidAt = OBJID_AT[lrtyp] ?? 0;
-  if (objidAt === 0) return;
-  const objid = view.getUint32(offset + objidAt, true);
-  if (objid > database.objidLast) database.objidLast = objid;
 }
