@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Piscina } from 'piscina';
 import { EseError } from '../format/ese-error.js';
 import { elapsedMs } from '../io/elapsed.js';
@@ -120,7 +120,7 @@ async function runOwnShare<Input, Result>(
         const restMs = done < rangeCount ? (job.restMs?.(done) ?? 0) : 0;
         if (restMs <= 0 && elapsedMs() - yieldedAt < YIELD_MS) continue;
         onProgress?.(done, rangeCount);
-        await (restMs > 0 ? setTimeout(restMs, undefined, signal && { signal }) : setImmediate());
+        await (restMs > 0 ? sleep(restMs, undefined, signal && { signal }) : setImmediate());
         yieldedAt = elapsedMs();
       }
       return { kind: 'done', result: task.result() };
@@ -172,10 +172,21 @@ async function collect<Result>(
 ): Promise<Share<Result>[]> {
   if (!hasJoined(control)) return [];
   for (;;) {
-    const shares = await Promise.race([helpers, setTimeout(PROGRESS_MS)]);
+    const shares = await within(PROGRESS_MS, helpers);
     if (shares !== undefined) return shares;
     onProgress?.(rangesDone(control), rangeCount);
   }
+}
+
+/** What a promise that never rejects comes to, or `undefined` after a while. No timer is left, which programs would wait for. */
+function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms, undefined);
+    void promise.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+  });
 }
 
 function resultsOf<Result>(shares: readonly Share<Result>[]): Result[] {
