@@ -33,6 +33,8 @@ export interface TableRebuild {
   readonly lost: LostItems | undefined;
   /** What the check says is wrong with pages, by their numbers. */
   readonly pageCodes: ReadonlyMap<number, string>;
+  /** Tables of which the check says that records have wrong keys. */
+  readonly misfiledTables: ReadonlySet<number>;
   /** Whether roots of this format can keep an auto-increment maximum (chapter 2.1.2). */
   readonly keepsAutoIncrement: boolean;
   /** Records that are left out, by table: their keys in hexadecimal. */

@@ -346,7 +346,14 @@ class TableRun {
     let highest = 0n;
     region.begin();
     const counts = yield* this.#salvage(
-      { ...rootOf(table), kind: 'table', isUnique: true, judge, isStrict: options.strict ?? false },
+      {
+        ...rootOf(table),
+        kind: 'table',
+        isUnique: true,
+        judge,
+        isStrict: options.strict ?? false,
+        refiles: this.#context.misfiledTables.has(table.objid),
+      },
       (node) => {
         const { key, keyLength, bytes, dataOffset, dataLength } = node;
         const end = dataOffset + dataLength;
@@ -436,6 +443,18 @@ class TableRun {
         ...this.#subject(objid),
         keyRange: [hexOf(first), hexOf(last)],
         action: KEPT_UNVERIFIED,
+      });
+    }
+    for (const { pgno, line, key } of counts.refiled) {
+      this.#find({
+        code: 'REC_KEY',
+        severity: 'error',
+        message: 'the key of the node was not that of its record',
+        pgno,
+        node: line,
+        ...this.#subject(objid),
+        keyRange: [hexOf(key), hexOf(key)],
+        action: 'filed under the key of the record',
       });
     }
     for (const dropped of counts.dropped) this.#noteDropped(dropped);

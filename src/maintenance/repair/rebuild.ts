@@ -349,6 +349,7 @@ class Rebuild {
       findingsMax: FINDINGS_MAX,
       lost: this.#lost,
       pageCodes: pageCodesOf(this.#job.check),
+      misfiledTables: misfiledTablesOf(this.#job.check),
       keepsAutoIncrement: header.updateMajor >= UPDATE_MAJOR_EXTENDED_HEADER,
       excluded: this.#known.excluded,
       duplicates: this.#known.duplicates,
@@ -438,6 +439,15 @@ const NOT_DAMAGE: readonly string[] = [
 
 function isDamageError({ name }: EseError): boolean {
   return !NOT_DAMAGE.includes(name);
+}
+
+/** Tables of which the check says that records have wrong keys, or may say so where not all is listed. */
+function misfiledTablesOf({ report }: IntegrityResult): Set<number> {
+  const { findings, findingsTruncated, tables } = report;
+  if (findingsTruncated === true) return new Set(tables.map(({ objid }) => objid));
+  return new Set(
+    findings.flatMap(({ code, objid }) => (code === 'REC_KEY' && objid !== undefined ? [objid] : [])),
+  );
 }
 
 /** What the check says is wrong with a page, by its number. */

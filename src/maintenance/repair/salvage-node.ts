@@ -58,6 +58,11 @@ export interface SalvageTree extends TreeRoot {
   readonly judge: NodeJudge;
   /** Nodes that are only `TRUST.unverified` are left out, and listed. */
   readonly isStrict?: boolean;
+  /**
+   * Proven nodes whose key is not that of their record are given under the key of the record, if no other node has it;
+   * the leaves are read twice for that. Default: they are dropped.
+   */
+  readonly refiles?: boolean;
 }
 
 /** A node that is not in the result. */
@@ -93,6 +98,8 @@ export interface SalvageCounts {
   /** Nodes of which there is a newer image, or of which newer pages say that they are gone. */
   readonly superseded: number;
   readonly dropped: readonly DroppedNode[];
+  /** Where nodes were found that the visitor was given under another key. */
+  readonly refiled: readonly Pick<DroppedNode, 'pgno' | 'line' | 'key'>[];
   readonly lost: readonly LostRange[];
   /** Leaf pages that gave nodes. */
   readonly leafPages: number;

@@ -37,8 +37,60 @@ export function* salvageNodes(
   visit: (node: SalvagedNode) => void,
 ): Steps<SalvageCounts> {
   const survey = yield* surveyTree(source, tree);
-  const merge = new LeafMerge(source, tree, survey, visit);
-  return yield* merge.run();
+  const misfiled = new MisfiledNodes();
+  if (tree.refiles === true) {
+    yield* new LeafMerge(source, tree, survey, misfiled, () => {}).run();
+    misfiled.sort();
+  }
+  return yield* new LeafMerge(source, tree, survey, misfiled, visit).run();
+}
+
+/** A node whose key is not that of its record. */
+interface MisfiledNode {
+  /** The key of the record. */
+  readonly key: Uint8Array;
+  readonly data: Uint8Array;
+  readonly pgno: number;
+  readonly line: number;
+  readonly trust: Trust;
+}
+
+const MISFILED_MOST = 100_000;
+
+/** Nodes that are found under a wrong key in a first pass, and given under the right one in a second. */
+class MisfiledNodes {
+  #nodes: MisfiledNode[] = [];
+  readonly #places = new Set<string>();
+  #isSorted = false;
+  #next = 0;
+
+  /** Whether nodes are still looked for. */
+  get isOpen(): boolean {
+    return !this.#isSorted && this.#nodes.length < MISFILED_MOST;
+  }
+
+  add(node: MisfiledNode): void {
+    this.#nodes.push(node);
+    this.#places.add(`${node.pgno}/${node.line}`);
+  }
+
+  sort(): void {
+    this.#isSorted = true;
+    this.#nodes.sort((a, b) => compareKeys(a.key, b.key) || a.pgno - b.pgno || a.line - b.line);
+  }
+
+  /** Whether a node comes, or came, under another key. */
+  has(pgno: number, line: number): boolean {
+    return this.#isSorted && this.#places.size > 0 && this.#places.has(`${pgno}/${line}`);
+  }
+
+  /** The next node whose key is not behind `end`; without `end` the next one. */
+  next(end: KeyBuffer | undefined): MisfiledNode | undefined {
+    const node = this.#isSorted ? this.#nodes[this.#next] : undefined;
+    if (node === undefined || (end !== undefined && compareToBytes(end, node.key) < 0)) return undefined;
+    this.#next++;
+    return node;
+  }
 }
 
 /** A position in a leaf, by the order of its keys. */
@@ -60,8 +112,12 @@ class LeafMerge {
   readonly #source: SalvageSource;
   readonly #tree: SalvageTree;
   readonly #survey: TreeSurvey;
+  readonly #misfiled: MisfiledNodes;
   readonly #visit: (node: SalvagedNode) => void;
   readonly #dropped: DroppedNode[];
+  readonly #refiled: { pgno: number; line: number; key: Uint8Array }[] = [];
+  /** The key of a record, where that of its node is wrong. */
+  readonly #own = createKeyBuffer();
   /** The leaves that the merge is in. */
   #active: LeafCursor[] = [];
   /** Cursors that may be used again. */
@@ -85,11 +141,13 @@ class LeafMerge {
     source: SalvageSource,
     tree: SalvageTree,
     survey: TreeSurvey,
+    misfiled: MisfiledNodes,
     visit: (node: SalvagedNode) => void,
   ) {
     this.#source = source;
     this.#tree = tree;
     this.#survey = survey;
+    this.#misfiled = misfiled;
     this.#visit = visit;
     this.#dropped = [...survey.dropped];
     for (const { why } of survey.dropped) if (why !== 'duplicate') this.#unverified++;
@@ -111,12 +169,14 @@ class LeafMerge {
       if (only !== undefined && (leaf === undefined || isBehind(leaf, only.leaf))) this.#takeAll(only);
       else this.#takeNext();
     }
+    this.#refileUpTo(undefined);
     return {
       written: this.#written,
       good: this.#good,
       unverified: this.#unverified,
       superseded: this.#superseded,
       dropped: this.#dropped,
+      refiled: this.#refiled,
       lost: lostRanges(this.#survey),
       leafPages: leaves.length,
       candidates: this.#survey.candidates,
@@ -234,22 +294,66 @@ class LeafMerge {
       trust === TRUST.unverified ? undefined : this.#tree.judge.judge(page, line, node, key, true);
     key.length = sortLength;
     if (reason !== undefined) {
-      this.#drop(cursor, 'record', reason);
+      if (this.#misfiled.isOpen) this.#lookAtMisfiled(cursor);
+      if (!this.#misfiled.has(leaf.pgno, line)) this.#drop(cursor, 'record', reason);
       return false;
     }
+    this.#refileUpTo(key);
+    this.#give(trust, leaf.pgno, line, key.bytes, keyLength, page.bytes, node.dataOffset, node.dataLength);
+    return true;
+  }
+
+  #give(
+    trust: Trust,
+    pgno: number,
+    line: number,
+    key: Uint8Array,
+    keyLength: number,
+    bytes: Uint8Array,
+    dataOffset: number,
+    dataLength: number,
+  ): void {
     this.#count(trust);
     this.#written++;
     const out = this.#out;
-    out.key = key.bytes;
+    out.key = key;
     out.keyLength = keyLength;
-    out.bytes = page.bytes;
-    out.dataOffset = node.dataOffset;
-    out.dataLength = node.dataLength;
+    out.bytes = bytes;
+    out.dataOffset = dataOffset;
+    out.dataLength = dataLength;
     out.trust = trust;
-    out.pgno = leaf.pgno;
+    out.pgno = pgno;
     out.line = line;
     this.#visit(out);
-    return true;
+  }
+
+  /** Takes note of a node that would be right under the key of its record. */
+  #lookAtMisfiled({ leaf, page, node, line, trust }: LeafCursor): void {
+    const { judge } = this.#tree;
+    const own = this.#own;
+    own.length = judge.keyOf?.(page, node, own.bytes) ?? -1;
+    if (own.length <= 0 || judge.judge(page, line, node, own, true) !== undefined) return;
+    const key = own.bytes.slice(0, own.length);
+    this.#misfiled.add({ key, data: page.data(node).slice(), pgno: leaf.pgno, line, trust });
+  }
+
+  /** Gives the misfiled nodes in front of a key, or all that are left; what has the key of another node is dropped. */
+  #refileUpTo(end: KeyBuffer | undefined): void {
+    let last: Uint8Array | undefined;
+    for (let node = this.#misfiled.next(end); node !== undefined; node = this.#misfiled.next(end)) {
+      const { key, data, pgno, line, trust } = node;
+      const isTaken =
+        (end !== undefined && compareToBytes(end, key) === 0) ||
+        (last !== undefined && compareKeys(last, key) === 0);
+      if (isTaken) {
+        this.#count(trust);
+        this.#dropped.push({ pgno, line, key, data, reason: KEY_OF_OTHER, why: 'record' });
+        continue;
+      }
+      last = key;
+      this.#refiled.push({ pgno, line, key });
+      this.#give(trust, pgno, line, key, key.length, data, 0, data.length);
+    }
   }
 
   #isOpenAt(key: KeyBuffer): boolean {
@@ -286,6 +390,7 @@ class LeafMerge {
   }
 }
 
+const KEY_OF_OTHER = 'another record has the key that it should have';
 const SAME_KEY = 'another node of the page has the same key';
 
 /** Whether a leaf begins behind the last key of another one. */
