@@ -13,6 +13,8 @@ const DIRTY = /ual-dirty|srum-dirty|srum-crash/;
 const DATABASES = allCorpusDatabases().filter(
   ({ name }) => !DIRTY.test(name) && (process.env.ESEKIT_FULL !== undefined || SHORT.includes(name)),
 );
+/** Tables of so many columns `esedbexport` cannot read (docs/esedbexport.md). */
+const NOT_EXPORTABLE: readonly string[] = ['large.edb'];
 /** Making or reading a database takes its time on a busy machine. */
 const SETUP_MS = 180_000;
 const ROWS = MATRIX.map((row): [number, string, MatrixRow] => [row.row, row.what, row]);
@@ -26,7 +28,7 @@ describeWithCorpus('the corruption matrix over real databases', () => {
       const bytes = new Uint8Array(readFileSync(path));
       const { pageSize } = electHeader(bytes.subarray(0, HEADER_ELECTION_BYTES));
       database = await matrixDatabase(name, bytes, pageSize);
-      untouched = await look(database);
+      untouched = await look(database, !NOT_EXPORTABLE.includes(name));
     }, SETUP_MS);
 
     test.each(ROWS)('row %i: %s', async (_number, what, row) => {

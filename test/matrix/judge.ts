@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { openDatabaseReader } from '../../src/engine/database-reader.js';
 import { EseError } from '../../src/format/ese-error.js';
 import type { FileSystem } from '../../src/io/file-system.js';
 import { repair } from '../../src/maintenance/repair.js';
+import { type Comparison, compareWithEsedbexport, hasEsedbexport } from '../support/esedbexport.js';
 import { readFile } from '../support/files.js';
 import {
   compareDumps,
@@ -15,20 +19,44 @@ import {
   runIntegrity,
   VICTIM,
 } from './lab.js';
-import type { MatrixRow } from './rows.js';
+import { MATRIX, type MatrixRow } from './rows.js';
 
 /** What `/k` and `/g` say of the database before it is damaged: what they say then counts as known. */
 export interface Untouched {
   readonly uninitialized: number;
   readonly kCodes: readonly string[];
   readonly gCodes: readonly string[];
+  /** Whether `esedbexport` reads it; then it must read it repaired, too. */
+  readonly isExportable: boolean;
 }
 
-export async function look(database: MatrixDatabase): Promise<Untouched> {
+/** @param isExportable whether `esedbexport` can be expected to read the database */
+export async function look(database: MatrixDatabase, isExportable = true): Promise<Untouched> {
   const disk = diskWith(database.bytes);
   const k = await runChecksum(disk);
   const g = await runIntegrity(disk);
-  return { uninitialized: k.uninitialized, kCodes: k.codes, gCodes: g.codes };
+  if (isExportable && hasEsedbexport) expect(exported(disk).unexplained).toEqual([]);
+  return { uninitialized: k.uninitialized, kCodes: k.codes, gCodes: g.codes, isExportable };
+}
+
+/** Rows after which the exporter is asked in the short form: a process for each would take too long. */
+const ASKED_EVERY = process.env.ESEKIT_FULL === undefined ? 6 : 1;
+
+/** What `esedbexport` reads of a repaired database is what is read here, cell by cell. */
+function expectExported(disk: FileSystem, { isExportable }: Untouched, row: MatrixRow, shown: string): void {
+  if (!isExportable || !hasEsedbexport || MATRIX.indexOf(row) % ASKED_EVERY !== 0) return;
+  expect(exported(disk).unexplained, shown).toEqual([]);
+}
+
+function exported(disk: FileSystem): Comparison {
+  const folder = mkdtempSync(join(tmpdir(), 'esekit-matrix-'));
+  try {
+    const path = join(folder, 'repaired.edb');
+    writeFileSync(path, readFile(disk, VICTIM));
+    return compareWithEsedbexport(path);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Whether a database can show nothing of a fault: a row too few is seen by indexes only. */
@@ -163,6 +191,7 @@ export async function judgeRepair(
     }
   }
 
+  expectExported(disk, untouched, row, shown);
   const once = readFile(disk, VICTIM);
   const again = await repair(environmentOn(disk), VICTIM, { inPlace: true, workers: 1 });
   expect(again.report.action, 'a second repair').toBe('none');

@@ -186,6 +186,8 @@ function isRounded(value: number, theirs: string): boolean {
   return /^-?\d+\.\d{6}$/.test(theirs) && Math.abs(value - Number(theirs)) <= 0.500001e-6;
 }
 
+/** First byte of XPRESS-compressed values (format specification, chapter 3.3). */
+const XPRESS_HEADER = 0x18;
 const MS_PER_DAY = 86_400_000;
 const OLE_TO_UNIX_DAYS = 25_569;
 
@@ -211,7 +213,12 @@ function judgeDate(value: Date | number, theirs: string): CellKind | undefined {
   if (!(value instanceof Date)) return undefined;
   if (isSameInstant(value, theirs)) return 'date formatted';
   // It cuts seconds off where a double lies just below a whole one, and invents a fraction.
-  return isSameInstant(value, theirs, 1000) ? 'date a second short' : undefined;
+  if (isSameInstant(value, theirs, 1000)) return 'date a second short';
+  // Bytes that are no OLE date, as a double so small that it is day 0.
+  const isDayZero = value.getTime() === -OLE_TO_UNIX_DAYS * MS_PER_DAY;
+  return isDayZero && !Number.isNaN(Date.parse(theirs.replace(/\.\d+$/, '')))
+    ? 'FILETIME guessed'
+    : undefined;
 }
 
 function judgeGuid(value: string, theirs: string): CellKind | undefined {
@@ -244,7 +251,7 @@ function judgeText(value: ColumnValue, theirs: string): CellKind | undefined {
     return 'character beyond U+FFFF mangled';
   }
   if (isCut(escaped(text), theirs)) return 'first chunk only';
-  if (isPacked(text, theirs)) return 'compressed text misread';
+  if (isPacked(text, theirs) || isXpress(text, theirs)) return 'compressed text misread';
   // The text as bytes, read as if each two of them were one character.
   const bytes = Buffer.from(text.length % 2 === 0 ? text : `${text}\0`, 'latin1');
   return bytes.toString('utf16le').replace(/\0+$/, '') === printed ? 'compressed text misread' : undefined;
@@ -263,6 +270,16 @@ function isPacked(text: string, theirs: string): boolean {
   const [shown = ''] = theirs.replace(/^\\./, '?').slice(1, 7).split('\\');
   const expected = decodeText(packed, 1, 7, CODE_PAGE_1252);
   return shown.length > 1 && [...shown].every((unit, i) => unit === expected[i] || unit === '\ufffd');
+}
+
+/** Whether the cell is the packed text itself, read as UTF-16: it begins with the kind of packing and the plain size. */
+function isXpress(text: string, theirs: string): boolean {
+  const packed = Buffer.from(theirs, 'utf16le');
+  return (
+    packed.length > 4 &&
+    packed[0] === XPRESS_HEADER &&
+    packed.readUInt16LE(1) === Buffer.byteLength(text, 'utf16le')
+  );
 }
 
 function judgeBinary(value: Uint8Array, theirs: string): CellKind | undefined {
