@@ -11,6 +11,7 @@ import { beginLogStream, hasLogStream } from './new-stream.js';
 import { finish, rewindCheckpoint, stopBeforeUndo } from './recovery-end.js';
 import { openRecovery, redoAll, rehearse } from './recovery-run.js';
 import type { Recovery, RecoveryOptions, RecoveryResult } from './recovery-state.js';
+import { checkWriteAccess } from './write-access.js';
 
 export type { RecoveredLog, RecoveryEvent, RecoveryOptions, RecoveryResult } from './recovery-state.js';
 
@@ -49,6 +50,7 @@ export async function recover(environment: Environment, options: RecoveryOptions
     recovery = openRecovery(environment, options);
     if (recovery.isDone) return resultOf(options, recovery, false);
     await rehearse(recovery);
+    checkWriteAccess(fs, recovery);
     options.onPlan?.(resultOf(options, recovery, true));
     makeInheritedDurable(fs, recovery);
     rewindCheckpoint(recovery);

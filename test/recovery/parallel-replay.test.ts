@@ -17,6 +17,7 @@ import { createEngineLab, LAB, LAB_DATABASE } from '../support/engine-lab.js';
 import { programRows, runProgram } from '../support/engine-program.js';
 import { readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
+import { withOrderedLogs } from '../support/ordered-logs.js';
 import {
   changedFiles,
   diskOfCorpus,
@@ -361,14 +362,14 @@ it('recovery by two threads that is killed before any of its writes is repeated 
     if (isMutation(call)) calls.push(call.number);
     return undefined;
   };
-  const { threads } = await recover(environmentOf(disk), options);
+  const { threads } = await recover(environmentOf(withOrderedLogs(disk)), options);
   expect(threads).toBe(2);
   disk.faults = undefined;
   const expected = rowsOf(disk);
   for (const number of calls.filter((_, i) => i % EVERY === 0 || i > calls.length - 20)) {
     const killed = start.fork();
     killed.faults = stopAtCall(number);
-    await expect(recover(environmentOf(killed), options)).rejects.toThrow(SimulatedCrash);
+    await expect(recover(environmentOf(withOrderedLogs(killed)), options)).rejects.toThrow(SimulatedCrash);
     // A page is written as a whole or not at all, as the engine takes for granted.
     for (const left of [killed.fork(), killed.crash(number, PAGE)]) {
       await recover(environmentOf(left, 2), options);

@@ -638,6 +638,20 @@ describeWithCorpus('recovery with other ends', () => {
     await expectRecovered(disk);
   });
 
+  it.each(['SRUDB.dat', 'SRU.log', 'SRU.chk'])(
+    'with %s that may only be read: nothing is changed',
+    async (name) => {
+      const disk = crashed();
+      disk.faults = (call) =>
+        call.operation === 'open' && call.path === `${LOGS}/${name}` && call.mode === 'write'
+          ? { kind: 'error', error: 'JET_errDatabaseFileReadOnly' }
+          : undefined;
+      await expectUnharmed(disk, '-1008 JET_errDatabaseFileReadOnly');
+      disk.faults = undefined;
+      await expectRecovered(disk);
+    },
+  );
+
   it('on a full disk: an error, and after space was made the same call succeeds', async () => {
     const disk = crashed();
     disk.unlink(`${LOGS}/SRU.chk`);
