@@ -222,6 +222,11 @@ async function openPool(threads: number): Promise<Piscina> {
   return pool;
 }
 
+/** Whether worker threads are up, or about to be: to use them takes far less then than to start them. */
+export function hasWorkers(): boolean {
+  return pool !== undefined;
+}
+
 /** Threads that a job uses unless told otherwise. */
 export function defaultWorkers(): number {
   return Math.min(availableParallelism(), WORKERS_MAX);

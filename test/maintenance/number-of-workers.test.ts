@@ -22,7 +22,7 @@ describeWithCorpus('a damaged database of 24 MiB, whatever the number of threads
     folder = mkdtempSync(join(tmpdir(), 'esekit-workers-'));
     path = join(folder, 'db.edb');
     const copy = damagedCopy(corpusPath('databases', 'large.edb'));
-    for (let pgno = 60; pgno <= copy.lastPgno; pgno += 41) {
+    for (let pgno = 60; pgno < 600; pgno += 9) {
       const page = copy.page(pgno);
       // A flipped bit can be corrected, an overwritten page is lost.
       if (pgno % 2 === 0) page.bytes[500] = (page.bytes[500] ?? 0) ^ 4;
