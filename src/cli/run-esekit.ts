@@ -108,7 +108,7 @@ function duplicateOption(argv: readonly string[]): string | undefined {
   return twice === undefined ? undefined : `Usage Error: Duplicate ${twice} specification.`;
 }
 
-/** The first words of a command line, if they are no subcommand. */
+/** What is wrong with a command line that begins with no subcommand. */
 function unknownCommand([first]: readonly string[]): string | undefined {
   if (first === undefined || first.startsWith('-') || VERB_WORDS.has(first)) return undefined;
   return `Usage Error: Unknown command '${first}'.`;
