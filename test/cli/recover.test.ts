@@ -76,6 +76,38 @@ describeWithCorpus('/r with the logs of a database that was repaired', () => {
 });
 
 describeWithCorpus('/r tells', () => {
+  test('what it will do, before it begins; and what it did to logs', async () => {
+    const set = recoverySet('srum-crash-undo');
+    const database = join(set, 'SRUDB.dat');
+    const argv = ['-r', 'SRU', '-l', set, '-s', set, '-d', set];
+    const work = [
+      'Checkpoint: (0x3,6,0)',
+      'Redo starts at: (0x3,1,0)',
+      'Generations to be replayed: 0x3-0x9',
+      'Database: C:\\Windows\\system32\\sru\\SRUDB.dat',
+      `      at: ${database} (recovered, now Dirty Shutdown)`,
+    ];
+    const plan = await eseutil([...argv, '--dry-run']);
+    const from = plan.lines.indexOf('Checkpoint: (0x3,6,0)');
+    expect(plan.lines.slice(from, from + 6)).toEqual([...work, 'Nothing was changed.']);
+    const run = await eseutil([...argv, '-t', '--progress=always']);
+    const begun = run.lines.indexOf('Performing soft recovery...');
+    expect(run.lines.slice(begun + 1, begun + 6)).toEqual(work);
+    expect(run.lines[begun + 7]).toBe(`${' '.repeat(22)}Restore Status (% complete)`);
+    expect(run.lines).toContain('Log generations deleted: 0x3-0x8');
+  });
+
+  test('that no /n names a database of the stream', async () => {
+    const set = recoverySet('srum-crash-undo');
+    const before = readFileSync(join(set, 'SRUDB.dat'));
+    const run = await eseutil(['-r', 'SRU', '-l', set, '-s', set, `-n${join(set, 'x.edb')}:D:\\x.edb`]);
+    expect(run.exit).toBe(0);
+    expect(run.lines).toContain(
+      'Database left out, since no /n names it: C:\\Windows\\system32\\sru\\SRUDB.dat',
+    );
+    expect(readFileSync(join(set, 'SRUDB.dat')).equals(before)).toBe(true);
+  });
+
   test('that a damaged checkpoint does not count', async () => {
     const set = recoverySet('srum-crash-redo');
     const checkpoint = join(set, 'SRU.chk');

@@ -23,6 +23,7 @@ import {
   type ModeOutcome,
   switchValue,
 } from '../mode.js';
+import type { ProgressBar } from '../progress-bar.js';
 import type { ModeCommand } from '../slash-command.js';
 import { meantPath } from '../typed-path.js';
 import { MissingArgument, UsageError } from '../usage-error.js';
@@ -48,8 +49,11 @@ export const recoverMode: Mode = {
     const isDryRun = command.long.has('dry-run');
     const options = { ...recoveryOptions(context, command.positional), until: limit };
     hintCheckpoint(context, options);
-    const bar =
-      isDryRun || hasSwitch(command, 'v') ? undefined : context.progress('Restore Status (% complete)');
+    // Begun when the plan is told: the row of dots belongs to the bar alone.
+    let bar: ProgressBar | undefined;
+    const beginBar = (): void => {
+      if (!isDryRun && !hasSwitch(command, 'v')) bar ??= context.progress('Restore Status (% complete)');
+    };
     try {
       if (wish !== undefined) {
         const plan = await tryPlan(() => planRecovery(host.environment, { ...options, onEvent: undefined }));
@@ -59,15 +63,17 @@ export const recoverMode: Mode = {
         ? await planRecovery(host.environment, options)
         : await recover(host.environment, {
             ...options,
-            onProgress: bar?.update,
+            onProgress: (done, total) => bar?.update(done, total),
             onPlan: (plan) => {
               warnOfCheckpoint(context, plan);
-              printConsent(context, recoveryReport(plan));
+              announce(context, recoveryReport(plan));
+              beginBar();
             },
             onFailure: (known) => {
               failure = known;
             },
           });
+      beginBar();
       bar?.complete();
       if (isDryRun) warnOfCheckpoint(context, result);
       const outcome = finished(context, result);
@@ -302,14 +308,26 @@ function eventLine(event: RecoveryEvent): string {
   }
 }
 
-/** What `/i` and `/a` give up, before the first write. */
-function printConsent({ command, say }: ModeContext, plan: RecoveryReport): void {
+/** What recovery is going to do, and what `/i` and `/a` give up, before the first write. */
+function announce(context: ModeContext, plan: RecoveryReport): void {
+  const { command, say } = context;
+  printWork(context, plan);
   if (hasSwitch(command, 'i')) {
     for (const database of plan.databases.filter(isIgnored)) {
       say(`Database to be left out: ${database.path} (${database.reason ?? 'mismatch'})`);
     }
   }
   if (plan.lost !== null) say(`Log generations to be lost: ${hex(plan.lost.low)}-${hex(plan.lost.high)}`);
+}
+
+function printWork({ say }: ModeContext, { checkpoint, started, range, databases }: RecoveryReport): void {
+  say(`Checkpoint: ${checkpoint === null ? 'none' : lgposText(checkpoint)}`);
+  if (started !== null) say(`Redo starts at: ${lgposText(started)}`);
+  say(`Generations to be replayed: ${hex(range.low)}-${hex(range.high)}`);
+  for (const { loggedPath, path, action, stateBefore } of databases) {
+    say(`Database: ${loggedPath}`);
+    say(`      at: ${path} (${action}${stateBefore === null ? '' : `, now ${stateBefore}`})`);
+  }
 }
 
 function isIgnored({ action }: DatabaseReport): boolean {
@@ -328,7 +346,13 @@ function finished(context: ModeContext, result: RecoveryResult): ModeOutcome {
     say(message);
     note({ code: null, name: 'DatabaseIgnored', message, file: database.path });
   }
-  if (report.stoppedAt !== null) say(`Stopped at: ${lgposText(report.stoppedAt)}`);
+  for (const { action, loggedPath } of report.databases) {
+    if (action === 'notInMap') say(`Database left out, since no /n names it: ${loggedPath}`);
+  }
+  if (report.stoppedAt !== null && !report.planned) say(`Stopped at: ${lgposText(report.stoppedAt)}`);
+  if (report.logsDeleted !== null) {
+    say(`Log generations deleted: ${hex(report.logsDeleted.low)}-${hex(report.logsDeleted.high)}`);
+  }
   if (report.logsSaved !== null) say(`The logs from there on are kept in: ${report.logsSaved}`);
   if (result.stopError !== undefined) return { result: report, error: new EseError(result.stopError) };
   const warning = recoveryWarning(result);
@@ -337,7 +361,8 @@ function finished(context: ModeContext, result: RecoveryResult): ModeOutcome {
   return { result: report, warning, lost: true };
 }
 
-function printPlan({ say }: ModeContext, plan: RecoveryReport): void {
+function printPlan(context: ModeContext, plan: RecoveryReport): void {
+  const { say } = context;
   if (plan.hasBegun) {
     say('There are no logs: a new log stream would be begun.');
     return;
@@ -346,11 +371,8 @@ function printPlan({ say }: ModeContext, plan: RecoveryReport): void {
     say('Nothing would be done: the log stream ended cleanly.');
     return;
   }
-  say(`Generations to be replayed: ${hex(plan.range.low)}-${hex(plan.range.high)}`);
-  for (const { loggedPath, path, action, stateBefore } of plan.databases) {
-    say(`Database: ${loggedPath}`);
-    say(`      at: ${path} (${action}${stateBefore === null ? '' : `, now ${stateBefore}`})`);
-  }
+  printWork(context, plan);
+  if (plan.stoppedAt !== null) say(`Redo would stop at: ${lgposText(plan.stoppedAt)}`);
   if (plan.lost !== null) say(`Log generations to be lost: ${hex(plan.lost.low)}-${hex(plan.lost.high)}`);
   say('Nothing was changed.');
 }
