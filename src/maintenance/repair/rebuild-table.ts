@@ -20,20 +20,15 @@ import type { NewTable, NewTree } from '../defrag/new-catalog.js';
 import { hexOf } from '../integrity/finding.js';
 import type { Finding } from '../report-values.js';
 import { createRawRecords, type DiscoveredTable } from './discovered-tables.js';
-import { KEPT_UNVERIFIED, LongValueLedger } from './long-value-ledger.js';
+import { LongValueLedger } from './long-value-ledger.js';
 import { openIndex, type TableRebuild } from './rebuild-context.js';
 import { completingBuilder, rebuildIndexes } from './rebuild-index.js';
 import { createRecordMender } from './record-mender.js';
 import type { RepairedIndex, RepairedTable } from './repair-report.js';
 import { ANY_NODE, createLongValueJudge, createRecordJudge, type RecordJudge } from './salvage-judge.js';
-import {
-  type DroppedNode,
-  type SalvageCounts,
-  type SalvagedNode,
-  type SalvageTree,
-  TRUST,
-} from './salvage-node.js';
+import { type SalvageCounts, type SalvagedNode, type SalvageTree, TRUST } from './salvage-node.js';
 import { salvageNodes } from './salvage-tree.js';
+import { TableLosses } from './table-losses.js';
 
 /** A table in the new database, and what is to be said of it. */
 export interface RebuiltTable {
@@ -90,42 +85,13 @@ function* copySound({ copier }: TableRebuild, table: TableDefinition): Steps<Reb
   };
 }
 
-/** Figures of a table in the making. */
-interface Figures {
-  kept: number;
-  known: number;
-  estimated: number;
-  unverified: number;
-  superseded: number;
-  dropped: number;
-  longValues: number;
-  nulled: number;
-  refCountFixed: number;
-  orphaned: number;
-}
-
 class TableRun {
   readonly #context: TableRebuild;
   readonly #table: TableDefinition;
   readonly #damage: ReadonlySet<number>;
   readonly #discovered: DiscoveredTable | undefined;
   readonly #layout: RecordLayout;
-  /** Records that no checksum speaks for, by page. */
-  readonly #doubtful = new Map<number, { count: number; readonly first: Uint8Array; last: Uint8Array }>();
-  readonly #findings: Finding[] = [];
-  readonly #figures: Figures = {
-    kept: 0,
-    known: 0,
-    estimated: 0,
-    unverified: 0,
-    superseded: 0,
-    dropped: 0,
-    longValues: 0,
-    nulled: 0,
-    refCountFixed: 0,
-    orphaned: 0,
-  };
-  #isLossy = false;
+  readonly #losses: TableLosses;
   #unknown: RecordJudge['unknown'] = NOTHING_UNKNOWN;
 
   constructor(
@@ -139,6 +105,7 @@ class TableRun {
     this.#table = table;
     this.#damage = damage;
     this.#layout = createRecordLayout(table.columns, context.salvage.pageSize);
+    this.#losses = new TableLosses(context, table);
   }
 
   *run(): Steps<RebuiltTable> {
@@ -165,9 +132,9 @@ class TableRun {
     region.close(autoIncrement === undefined || highest < autoIncrement ? autoIncrement : highest);
     return {
       made: { objid, pgnoFdp: region.pgnoRoot, trees, columns: undefined },
-      report: this.#report(indexes),
-      findings: this.#findings,
-      isLossy: this.#isLossy,
+      report: this.#losses.report(indexes, this.#discovered !== undefined),
+      findings: this.#losses.findings,
+      isLossy: this.#losses.isLossy,
       unknown: this.#unknown,
     };
   }
@@ -206,14 +173,14 @@ class TableRun {
       deleteOnZero: [],
       autoIncrement,
     });
-    this.#figures.kept = records;
+    this.#losses.figures.kept = records;
     if (longValueTree !== undefined && longValues !== undefined && longValues.size > 0) {
       const child = this.#openLongValues(region, longValueTree, trees);
       const copied = yield* copyLongValues(copy, longValueTree, child, longValues);
       child.close();
-      this.#figures.longValues = copied.longValues;
-      this.#figures.orphaned = copied.orphans;
-      this.#figures.refCountFixed = copied.recounted;
+      this.#losses.figures.longValues = copied.longValues;
+      this.#losses.figures.orphaned = copied.orphans;
+      this.#losses.figures.refCountFixed = copied.recounted;
     }
     return autoIncrementMax;
   }
@@ -256,7 +223,7 @@ class TableRun {
       );
       const counts = yield* this.#salvage(this.#longValueTree(longValueTree), (node) => ledger?.look(node));
       ledger.seal();
-      this.#noteLongValues(longValueTree, ledger, counts);
+      this.#losses.noteLongValues(longValueTree, ledger, counts);
     }
     const highest = yield* this.#salvageRecords(region, ledger, autoIncrement);
     if (longValueTree !== undefined && ledger !== undefined) {
@@ -277,17 +244,17 @@ class TableRun {
         const { key, keyLength, bytes, dataOffset, dataLength } = node;
         const record = recordOf(key, keyLength, bytes, dataOffset, dataOffset + dataLength);
         if (record === undefined) {
-          this.#dropRecord(node, 'it is too long to be kept with its key');
+          this.#losses.dropRecord(node, 'it is too long to be kept with its key');
           return;
         }
         writer.add(key, keyLength, record, 0, record.length);
-        this.#figures.kept++;
-        if (node.trust === TRUST.unverified) this.#noteUnverified(node);
+        this.#losses.figures.kept++;
+        if (node.trust === TRUST.unverified) this.#losses.noteUnverified(node);
       },
     );
     region.finishTree();
-    this.#figures.superseded = counts.superseded;
-    this.#noteRecords(counts);
+    this.#losses.figures.superseded = counts.superseded;
+    this.#losses.noteRecords(counts);
   }
 
   #longValueTree({ pgnoFdp, objid }: TreeRoot): SalvageTree {
@@ -312,7 +279,7 @@ class TableRun {
     trees: Map<number, NewTree>,
   ): Steps<void> {
     const keepsOrphans = this.#context.options.keepOrphans ?? false;
-    const figures = this.#figures;
+    const figures = this.#losses.figures;
     if (!ledger.isReferredTo && !keepsOrphans) {
       figures.orphaned = ledger.size;
       return;
@@ -341,7 +308,7 @@ class TableRun {
     const mender = createRecordMender(this.#layout, ledger);
     const integer =
       autoIncrement === undefined ? undefined : createIntegerReader(this.#layout, autoIncrement);
-    const figures = this.#figures;
+    const figures = this.#losses.figures;
     const excluded = this.#context.excluded.get(table.objid);
     let highest = 0n;
     region.begin();
@@ -358,36 +325,36 @@ class TableRun {
         const { key, keyLength, bytes, dataOffset, dataLength } = node;
         const end = dataOffset + dataLength;
         if (excluded?.has(hexOf(key.subarray(0, keyLength))) === true) {
-          this.#dropRecord(node, 'a newer record has its key in a unique index');
+          this.#losses.dropRecord(node, 'a newer record has its key in a unique index');
           return;
         }
         const lost = mender.look(bytes, dataOffset, end);
         if (lost !== 0) {
           if (lost < 0) {
-            this.#dropRecord(node, 'it contradicts itself');
+            this.#losses.dropRecord(node, 'it contradicts itself');
             return;
           }
           if (options.longValues === 'drop-record') {
-            this.#dropRecord(node, 'long values that it refers to are lost');
+            this.#losses.dropRecord(node, 'long values that it refers to are lost');
             return;
           }
           const mended = mender.mend(bytes, dataOffset, end);
           if (mended === undefined) {
-            this.#dropRecord(
+            this.#losses.dropRecord(
               node,
               'long values that it refers to are lost, and it cannot be written without them',
             );
             return;
           }
           figures.nulled += lost;
-          this.#isLossy = true;
-          this.#find({
+          this.#losses.isLossy = true;
+          this.#losses.find({
             code: 'REC_LID_MISSING',
             severity: 'error',
             message: `${lost} long values that the record refers to are lost`,
             pgno: node.pgno,
             node: node.line,
-            ...this.#subject(table.objid),
+            ...this.#losses.subject(table.objid),
             keyRange: [hexOf(key.subarray(0, keyLength)), hexOf(key.subarray(0, keyLength))],
             action: 'the values were removed, the record was kept',
           });
@@ -396,7 +363,7 @@ class TableRun {
           writer.add(key, keyLength, bytes, dataOffset, end);
         }
         figures.kept++;
-        if (node.trust === TRUST.unverified) this.#noteUnverified(node);
+        if (node.trust === TRUST.unverified) this.#losses.noteUnverified(node);
         if (integer !== undefined) {
           const value = integer(bytes, dataOffset, end);
           if (value > highest) highest = value;
@@ -406,135 +373,8 @@ class TableRun {
     region.finishTree();
     figures.superseded = counts.superseded;
     this.#unknown = judge.unknown;
-    this.#noteRecords(counts);
+    this.#losses.noteRecords(counts);
     return highest;
-  }
-
-  #dropRecord(
-    { pgno, line, key, keyLength, bytes, dataOffset, dataLength }: SalvagedNode,
-    reason: string,
-  ): void {
-    this.#noteDropped({
-      pgno,
-      line,
-      key: key.slice(0, keyLength),
-      data: bytes.slice(dataOffset, dataOffset + dataLength),
-      reason,
-      why: 'strict',
-    });
-  }
-
-  #subject(objid: number): Pick<Finding, 'objid' | 'object'> {
-    return { objid, object: this.#table.name };
-  }
-
-  #find(finding: Finding): void {
-    if (this.#findings.length < this.#context.findingsMax) this.#findings.push(finding);
-  }
-
-  #noteRecords(counts: SalvageCounts): void {
-    const { objid } = this.#table;
-    for (const [pgno, { count, first, last }] of this.#doubtful) {
-      this.#find({
-        code: 'PAGE_BAD_CHECKSUM',
-        severity: 'warning',
-        message: `${count} records of the page are whole, though no checksum speaks for them`,
-        pgno,
-        ...this.#subject(objid),
-        keyRange: [hexOf(first), hexOf(last)],
-        action: KEPT_UNVERIFIED,
-      });
-    }
-    for (const { pgno, line, key } of counts.refiled) {
-      this.#find({
-        code: 'REC_KEY',
-        severity: 'error',
-        message: 'the key of the node was not that of its record',
-        pgno,
-        node: line,
-        ...this.#subject(objid),
-        keyRange: [hexOf(key), hexOf(key)],
-        action: 'filed under the key of the record',
-      });
-    }
-    for (const dropped of counts.dropped) this.#noteDropped(dropped);
-    for (const range of counts.lost) {
-      this.#isLossy = true;
-      this.#figures.estimated += range.estimate;
-      this.#find({
-        code: this.#context.pageCodes.get(range.pgno) ?? 'PAGE_BAD_CHECKSUM',
-        severity: 'error',
-        message: `${range.reason}: about ${range.estimate} records of this range are lost`,
-        ...(range.pgno === 0 ? {} : { pgno: range.pgno }),
-        ...this.#subject(objid),
-        keyRange: [
-          range.lower === undefined ? null : hexOf(range.lower),
-          range.upper === undefined ? null : hexOf(range.upper),
-        ],
-        action: 'lost',
-      });
-    }
-  }
-
-  #noteUnverified({ pgno, key, keyLength }: SalvagedNode): void {
-    this.#figures.unverified++;
-    const known = this.#doubtful.get(pgno);
-    const own = key.slice(0, keyLength);
-    if (known === undefined) this.#doubtful.set(pgno, { count: 1, first: own, last: own });
-    else {
-      known.count++;
-      known.last = own;
-    }
-  }
-
-  #noteDropped(dropped: DroppedNode): void {
-    const { name, objid } = this.#table;
-    const { pgno, line, key, data, reason, why } = dropped;
-    if (why === 'duplicate') {
-      this.#figures.dropped++;
-    } else {
-      if (why === 'strict') this.#figures.dropped++;
-      else this.#figures.known++;
-      this.#isLossy = true;
-    }
-    this.#context.lost?.record({ table: name, objid, pgno, line, reason, key, data });
-    this.#find({
-      code:
-        why === 'duplicate' ? 'NODE_DUP' : why === 'node' || why === 'bounds' ? 'NODE_BOUNDS' : 'REC_STRUCT',
-      severity: 'error',
-      message: reason,
-      pgno,
-      node: line,
-      ...this.#subject(objid),
-      ...(key.length === 0 ? {} : { keyRange: [hexOf(key), hexOf(key)] as const }),
-      action: why === 'duplicate' ? 'left out: another record has the key' : 'left out',
-    });
-  }
-
-  #noteLongValues({ objid }: LongValueTreeDefinition, ledger: LongValueLedger, counts: SalvageCounts): void {
-    const object = `${this.#table.name}/<Long Values>`;
-    for (const { code, lid, message, action } of ledger.damage) {
-      if (action === 'filled with zeros' || action === 'truncated') this.#isLossy = true;
-      this.#find({
-        code,
-        severity: 'error',
-        message: `long value ${lid}: ${message}`,
-        objid,
-        object,
-        action,
-      });
-    }
-    for (const { reason, pgno, estimate } of counts.lost) {
-      this.#find({
-        code: 'LV_HOLE',
-        severity: 'error',
-        message: `${reason}: about ${estimate} nodes of long values are lost`,
-        ...(pgno === 0 ? {} : { pgno }),
-        objid,
-        object,
-        action: 'lost',
-      });
-    }
   }
 
   *#makeIndexes(
@@ -564,29 +404,11 @@ class TableRun {
         isDamaged: (objid) => this.#isDamaged(objid),
       });
       done.push(...outcome.indexes);
-      this.#isLossy ||= outcome.isLossy;
-      for (const finding of outcome.findings) this.#find(finding);
+      this.#losses.isLossy ||= outcome.isLossy;
+      for (const finding of outcome.findings) this.#losses.find(finding);
     }
     const order = new Map(secondaries.map(({ name }, i) => [name, i]));
     return done.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
-  }
-
-  #report(indexes: readonly RepairedIndex[]): RepairedTable {
-    const { name, objid } = this.#table;
-    const { kept, known, estimated, unverified, superseded, dropped, longValues, ...values } = this.#figures;
-    return {
-      name,
-      objid,
-      recovered: this.#discovered !== undefined,
-      records: { kept, lost: { known, estimated }, unverified, superseded, dropped },
-      longValues: {
-        kept: longValues,
-        nulled: values.nulled,
-        refCountFixed: values.refCountFixed,
-        orphaned: values.orphaned,
-      },
-      indexes,
-    };
   }
 }
 
