@@ -55,7 +55,7 @@ function outputDefault(source: string): string {
 
 /** Where a repaired database waits for its place: beside the old one. The name is ours. */
 export function waitingPath(target: string): string {
-  return `${target}.repaired`;
+  return `${target}.repair-waiting`;
 }
 
 /**
