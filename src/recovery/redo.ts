@@ -54,8 +54,9 @@ export interface RedoOptions {
 /** How far redo goes: to a position, or to the first segment that was begun later, milliseconds since 1970 UTC. */
 export type RedoLimit = { readonly lgpos: Lgpos } | { readonly timeMs: number };
 
-/** Records between two looks at the signal and at the cache. */
-const RECORDS_PER_TURN = 4096;
+/** Most records between two looks at the signal and at the cache, and most bytes of pages that they can bring there. */
+const RECORDS_PER_TURN = 16384;
+const TURN_BYTES = 64 * 1024 * 1024;
 
 /** Stands for the types of all records that a rehearsal skips. */
 const SKIPPED = LRTYP.NOP;
@@ -250,11 +251,11 @@ export class Redo {
 
   /** Redoes the next records. */
   #redoTurn(log: LogReader, stopAt: () => Lgpos | undefined): 'turn' | 'end' | 'stopped' {
-    const { until, rehearsal } = this.#options;
+    const { until, rehearsal, pageSize } = this.#options;
     const { lgpos } = this;
     const start = this.#start;
     const mayPrecedeStart = log.header.generation === start.generation;
-    for (let turn = RECORDS_PER_TURN; turn > 0; turn--) {
+    for (let turn = Math.min(RECORDS_PER_TURN, TURN_BYTES / pageSize); turn > 0; turn--) {
       if (until === undefined && (!mayPrecedeStart || this.#isPastStart)) {
         turn -= rehearsal ? this.#skip(log) : this.#walk(log.cursor, turn);
         if (turn <= 0) break;
