@@ -185,7 +185,7 @@ describe('a run of inserts in the middle of a table', () => {
     });
     const cursor = new Cursor(session, table);
     const filler = new Uint8Array(80).fill(3);
-    const insert = (group: number, n: number): void => cursor.insert({ group, n, filler }, { lazy: true });
+    const insert = (group: number, n: number) => cursor.insert({ group, n, filler }, { lazy: true });
     for (let group = 0; group < GROUPS; group++) for (let n = 0; n < OTHERS; n++) insert(group, n);
     const pagesBefore = leafCount(database, table.tree);
     for (let n = OTHERS; n < RUN; n++) insert(MIDDLE, n);

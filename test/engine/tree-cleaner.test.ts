@@ -63,7 +63,7 @@ function tallLab(options: Parameters<typeof createEngineLab>[0] = {}) {
   const cursor = new Cursor(session, table);
   const filled = Object.fromEntries(fillers.map((name) => [name, new Uint8Array(250).fill(7)]));
   const nameOf = (n: number): string => `${String(n >> 2).padStart(5, '0')}${'x'.repeat(230)}${n & 3}`;
-  const insert = (n: number): void => cursor.insert({ name: nameOf(n), n, ...filled }, { lazy: true });
+  const insert = (n: number) => cursor.insert({ name: nameOf(n), n, ...filled }, { lazy: true });
   const remove = (n: number): void => {
     expect(cursor.seek('=', nameOf(n))).toBe(true);
     cursor.delete({ lazy: true });
