@@ -4,6 +4,7 @@ import { CHECKPOINT_FLAG, type Checkpoint } from '../format/checkpoint.js';
 import { DATABASE_STATE } from '../format/database-header.js';
 import { EseError, type Lgpos } from '../format/ese-error.js';
 import type { LogHeader } from '../format/log-header.js';
+import { copyLogRecord } from '../format/log-record.js';
 import { LRTYP } from '../format/log-record-type.js';
 import { type Signature, signaturesEqual } from '../format/signature.js';
 import type { FileSystem } from '../io/file-system.js';
@@ -199,7 +200,7 @@ export function requiredStart(
   isDone: boolean,
 ): StartPoint | undefined {
   const before = chosen.lgpos.generation + (isDone ? 1 : 0);
-  const generations = attachmentsFrom(fs, stream, chosen)
+  const generations = attachmentsFrom(fs, stream, chosen, isDone)
     .flatMap(({ names, signDb }) => requiredBy(fs, stream, map.locate(names[0] ?? '', signDb), signDb))
     .filter((generation) => generation < before && entryOf(stream, generation) !== undefined);
   if (generations.length === 0) return undefined;
@@ -210,21 +211,47 @@ export function requiredStart(
   return isWhole ? startOf(fs, stream, first, 'required') : undefined;
 }
 
+type KnownDatabase = Pick<AttachInfo, 'names' | 'signDb'>;
+
 /** The databases that the stream knows where redo is to start, and later. */
 function attachmentsFrom(
   fs: FileSystem,
   { files, header }: RecoveryStream,
   chosen: StartPoint,
-): AttachInfo[] {
+  isDone: boolean,
+): KnownDatabase[] {
   const { archived, current } = files;
   // The last log may be begun behind the end of the run whose databases it would list.
   const logs = archived.filter(({ generation }) => generation >= chosen.lgpos.generation - 1);
   if (current !== undefined) logs.push(current);
-  const lists = logs.map((entry) => {
+  const lists = logs.map((entry): readonly KnownDatabase[] => {
     const one = tryHeader(fs, entry);
-    return one !== undefined && signaturesEqual(one.signLog, header.signLog) ? one.attachments : [];
+    if (one === undefined || !signaturesEqual(one.signLog, header.signLog)) return [];
+    return isDone ? [...one.attachments, ...attachedIn(fs, entry)] : one.attachments;
   });
   return [...chosen.attachments, ...lists.flat()];
+}
+
+/** The databases that a log attaches or creates, as far as it can be read. */
+function attachedIn(fs: FileSystem, { path }: LogFileEntry): KnownDatabase[] {
+  const found: KnownDatabase[] = [];
+  try {
+    const log = openLog(fs, path);
+    try {
+      while (log.next()) {
+        const { lrtyp } = log.cursor;
+        if (lrtyp !== LRTYP.CreateDB && lrtyp !== LRTYP.AttachDB) continue;
+        const record = copyLogRecord(log.cursor.record());
+        if (record.name !== 'CreateDB' && record.name !== 'AttachDB') continue;
+        found.push({ names: [record.path], signDb: record.signDb });
+      }
+    } finally {
+      log.close();
+    }
+  } catch (error) {
+    if (!(error instanceof EseError)) throw error;
+  }
+  return found;
 }
 
 /** The generation from which on a database requires logs, if the stream is its own and reaches far enough. */

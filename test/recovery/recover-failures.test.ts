@@ -12,10 +12,12 @@ import { logtimeOf } from '../../src/format/logtime.js';
 import { sealPages } from '../../src/format/page-checksum.js';
 import { newSignature } from '../../src/format/signature.js';
 import type { FileSystem } from '../../src/io/file-system.js';
-import type { SimulatedDisk } from '../../src/io/simulated-disk.js';
+import { createSimulatedDisk, type SimulatedDisk } from '../../src/io/simulated-disk.js';
 import { type LogReader, openLog } from '../../src/recovery/log-reader.js';
 import { planRecovery, type RecoveryOptions, recover } from '../../src/recovery/recover.js';
 import { describeWithCorpus } from '../corpus.js';
+import { LAB, LAB_DATABASE, openLabInstance } from '../support/engine-lab.js';
+import { type ProgramLog, programRows, runProgram } from '../support/engine-program.js';
 import { readFile } from '../support/files.js';
 import { judgeDatabase } from '../support/judge-database.js';
 import {
@@ -659,6 +661,28 @@ describeWithCorpus('recovery with other ends', () => {
     expect(await outcome(disk)).toMatch(/JET_err(LogDiskFull|DiskFull)/);
     disk.capacity = Number.POSITIVE_INFINITY;
     await expectRecovered(disk);
+  });
+});
+
+describe('recovery of a stream of one log that has ended', () => {
+  it('takes up a copy of the database from before, which that log created', async () => {
+    const disk = createSimulatedDisk({ seed: 1 });
+    disk.mkdir(LAB);
+    const instance = openLabInstance(disk, 1, { pageSize: 4096 });
+    const log: ProgramLog = { states: [undefined], durable: 0 };
+    runProgram(instance, instance.createDatabase(LAB_DATABASE), { seed: 1, transactions: 10, log });
+    const left = disk.fork();
+    const old = readFile(left, LAB_DATABASE);
+    const place = { baseName: 'E00', logPath: LAB, systemPath: LAB, databasePath: LAB };
+    const run = (): ReturnType<typeof recover> => recover(environmentOf(left), place);
+    await run();
+    const rows = programRows(left, LAB_DATABASE);
+    expect((await run()).nothingToDo).toBe(true);
+    writeFile(left, LAB_DATABASE, old);
+    expect((await run()).startReason).toBe('required');
+    expect(judgeDatabase(left, LAB_DATABASE).header.state).toBe(DATABASE_STATE.cleanShutdown);
+    expect(programRows(left, LAB_DATABASE)).toEqual(rows);
+    expect((await run()).nothingToDo).toBe(true);
   });
 });
 
