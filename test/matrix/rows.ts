@@ -43,12 +43,13 @@ export interface MatrixRow {
 
 const CORRUPT = 'JET_errDatabaseCorrupted';
 const BAD = ['E PAGE_BAD_CHECKSUM'];
-/** What follows where a tree is looked for on another page. */
+/** What follows where a tree is looked for on another page; one behind the last owned page may hold anything. */
 const ELSEWHERE = [
   'E CAT_DUP_FDP',
   'E CAT_ENTRY',
   'E IDX_EXTRA',
   'E NODE_PREFIX',
+  'E PAGE_BAD_CHECKSUM',
   'E PAGE_FLAGS',
   'E PAGE_NOT_INITIALIZED',
   'E SPACE_AE_CONFLICT',
@@ -243,7 +244,14 @@ export const MATRIX: readonly MatrixRow[] = [
     g: {
       error: CORRUPT,
       codes: ['E CAT_DUP_OBJID'],
-      also: ['E CAT_ENTRY', 'E NODE_DUP', 'E PAGE_WRONG_OBJID', 'W CAT_DIFFERENT', ...AFTER_LOSS],
+      also: [
+        'E CAT_ENTRY',
+        'E NODE_DUP',
+        'E PAGE_WRONG_OBJID',
+        'E TREE_SEPARATOR',
+        'W CAT_DIFFERENT',
+        ...AFTER_LOSS,
+      ],
     },
     p: {},
   },

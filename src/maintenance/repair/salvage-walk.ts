@@ -179,7 +179,9 @@ class Surveyor {
   #findRoot(): number {
     const { pgnoFdp, objid } = this.#tree;
     const named = this.#source.read(pgnoFdp);
-    if (named.worth === 'damaged' || (named.worth !== 'lost' && named.page.objid === objid)) return pgnoFdp;
+    // A damaged page is the root only where no sound one is: the catalog may name a page that is none of a database.
+    const isSound = named.worth === 'intact' || named.worth === 'unsound';
+    if (isSound && named.page.objid === objid) return pgnoFdp;
     let newest: Page | undefined;
     for (const pgno of this.#source.pagesOf(objid)) {
       const found = this.#source.read(pgno);
