@@ -296,6 +296,17 @@ describe.each(PAGE_SIZES)('salvage of a tree with pages of %i bytes', (pageSize)
     },
   );
 
+  test('a damaged page that is named as the root gives way to the sound one', async () => {
+    const database = sample(pageSize);
+    const tree = salvageTreeOf(database.table('NoKey'), pageSize);
+    const [only] = leavesOf(database, tree);
+    const wrong = database.lastPgno;
+    pageBytes(database, wrong).fill(0x5a);
+    const { nodes } = await salvage(database, { ...tree, pgnoFdp: wrong }, [tree]);
+    expect(only?.pgno).toBe(tree.pgnoFdp);
+    expect(nodes).toEqual(only?.nodes);
+  });
+
   test('an old image of a leaf never outranks what newer pages hold', async () => {
     const database = sample(pageSize);
     const { tree, leaves, internal, all } = prepared(pageSize).people;
