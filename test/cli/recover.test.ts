@@ -372,7 +372,7 @@ describeWithCorpus('/r is refused before anything is opened', () => {
     const { space } = shrunk.result as { space: { pagesBefore: number; pagesAfter: number } };
     expect(space.pagesAfter).toBeLessThan(space.pagesBefore);
     expect(readFileSync(database)).toHaveLength((space.pagesAfter + 2) * 4096);
-    expect((await eseutil(['-g', database, `/f${database}`])).exit).toBe(0);
+    expect((await eseutil(['-g', database, `-f${database}`])).exit).toBe(0);
     expect((await eseutil(['-mh', database])).lines).toContain('     Shrink Count: 1');
   });
 
