@@ -32,8 +32,12 @@ describeWithCorpus('the corruption matrix over real databases', () => {
     }, SETUP_MS);
 
     test.each(ROWS)('row %i: %s', async (_number, what, row) => {
-      // Its bytes behind the last owned page are damage to whoever cannot read which pages are owned.
-      if (name === 'srum.dat' && what === 'zero-page in a root of the database') return;
+      if (name === 'srum.dat' && what === 'zero-page in a root of the database') {
+        console.log(
+          `${name}, row ${row.row}, ${what}: left out. Its bytes behind the last owned page are damage to whoever cannot read which pages are owned.`,
+        );
+        return;
+      }
       if (isInvisible(database, row)) return;
       const isThere =
         (await judgeReaders(database, row, untouched)) && (await judgeRepair(database, row, untouched));
