@@ -251,7 +251,9 @@ function judgeText(value: ColumnValue, theirs: string): CellKind | undefined {
     return 'character beyond U+FFFF mangled';
   }
   if (isCut(escaped(text), theirs)) return 'first chunk only';
-  if (isPacked(text, theirs) || isXpress(text, theirs)) return 'compressed text misread';
+  if (isPacked(text, theirs) || isPackedWide(text, theirs) || isXpress(text, theirs)) {
+    return 'compressed text misread';
+  }
   // The text as bytes, read as if each two of them were one character.
   const bytes = Buffer.from(text.length % 2 === 0 ? text : `${text}\0`, 'latin1');
   return bytes.toString('utf16le').replace(/\0+$/, '') === printed ? 'compressed text misread' : undefined;
@@ -270,6 +272,16 @@ function isPacked(text: string, theirs: string): boolean {
   const [shown = ''] = theirs.replace(/^\\./, '?').slice(1, 7).split('\\');
   const expected = decodeText(packed, 1, 7, CODE_PAGE_1252);
   return shown.length > 1 && [...shown].every((unit, i) => unit === expected[i] || unit === '\ufffd');
+}
+
+/** Whether the cell is the packed bytes of UTF-16 text, read as UTF-16 again, from the first byte on. */
+function isPackedWide(text: string, theirs: string): boolean {
+  const packed = compressSevenBit(Buffer.from(text, 'utf16le'));
+  if (packed === undefined || theirs.length < 8) return false;
+  // What is no character, or only half of one, ends the comparison.
+  const [shown = ''] = theirs.split(/[\\\ufffd]|[^\0-\uffff]/u);
+  const expected = Buffer.from(packed).toString('utf16le');
+  return shown.length >= 4 && expected.startsWith(shown);
 }
 
 /** Whether the cell is the packed text itself, read as UTF-16: it begins with the kind of packing and the plain size. */
