@@ -54,7 +54,7 @@ export interface Claim {
   lower: Uint8Array | undefined;
   /** The page that the parent names: a leaf, or the root of a subtree that is lost. */
   readonly pgno: number;
-  readonly leaf: SalvageLeaf | undefined;
+  leaf: SalvageLeaf | undefined;
   /** Pages that are newer than this one may know more. */
   readonly parentDbtime: number;
   /** Leaves that the tree does not reach may lie here. */
@@ -102,6 +102,8 @@ class Surveyor {
   readonly #claims: Claim[] = [];
   readonly #others: SalvageLeaf[] = [];
   readonly #candidates: number[] = [];
+  /** Claims whose page is a leaf of the tree, none of whose keys lies where the parent says. */
+  readonly #outsiders: number[] = [];
   readonly #dropped: DroppedNode[] = [];
   readonly #node = createNodeView();
   readonly #key = createKeyBuffer();
@@ -118,6 +120,7 @@ class Surveyor {
     this.#setBounds();
     this.#openLostLeaves();
     yield* this.#readOthers();
+    yield* this.#readOutsiders();
     const reached = this.#claims.flatMap(({ leaf }) => leaf ?? []);
     const leaves = [...reached, ...this.#others].filter(({ first }) => first !== undefined);
     const intact = leaves.filter(({ isIntact }) => isIntact);
@@ -125,7 +128,7 @@ class Surveyor {
     return {
       claims: this.#claims,
       leaves: leaves.sort((a, b) => compareKeys(a.first ?? NO_KEY, b.first ?? NO_KEY) || a.pgno - b.pgno),
-      candidates: this.#candidates,
+      candidates: this.#candidates.filter((pgno) => this.#reached[pgno] === 0),
       dropped: this.#dropped,
       density: intact.length === 0 ? 0 : nodes / intact.length,
       claimAt: (key) => this.#claimAt(key),
@@ -223,7 +226,9 @@ class Surveyor {
     if (page.isLeaf) {
       const isOwn = page.objid === this.#tree.objid && this.#hasRole(page);
       const nodes = this.#reader.read(found, (key) => isBetween(key, lower, upper));
-      if (isOwn ? isOutside(nodes, lower, upper) : !this.#isProvenMember(found, lower, upper)) {
+      const isOwnOutside = isOwn && isOutside(nodes, lower, upper);
+      if (isOwnOutside) this.#outsiders.push(this.#claims.length);
+      if (isOwn ? isOwnOutside : !this.#isProvenMember(found, lower, upper)) {
         return gap(true, `page ${pgno} belongs elsewhere`);
       }
       this.#addLeaf(found, nodes, lower, dbtime, false);
@@ -463,6 +468,55 @@ class Surveyor {
     this.#use(found);
     this.#dropped.push(...nodes.dropped);
     this.#others.push(leafOf(found, nodes, false, NO_CLAIM));
+  }
+
+  /**
+   * Where a separator is wrong, a sound leaf lies where its parent says, but not between the keys that it says. Such
+   * leaves that nothing else leads to are taken last: if the leaves around agree with their keys and links, it is the
+   * separator that is wrong, not the pointer.
+   */
+  *#readOutsiders(): Steps<void> {
+    for (const i of this.#outsiders) {
+      const claim = this.#claims[i];
+      if (claim === undefined || this.#reached[claim.pgno] === 1) continue;
+      const found = this.#source.read(claim.pgno);
+      yield;
+      const nodes = this.#reader.read(found, ANYWHERE);
+      const leaf = leafOf(found, nodes, true, i);
+      if (!leaf.isIntact || !this.#isInOrder(leaf, i) || !this.#isVouchedFor(leaf, i)) continue;
+      this.#use(found);
+      this.#dropped.push(...nodes.dropped);
+      claim.leaf = leaf;
+      claim.isOpen = false;
+    }
+    // Bounds that a wrong separator has pushed away are those of the leaves again.
+    if (this.#outsiders.length > 0) this.#setBounds();
+  }
+
+  /** Whether the leaves of the claims around lie around a leaf, and no other leaf lies across it. */
+  #isInOrder({ first, last }: SalvageLeaf, i: number): boolean {
+    if (first === undefined || last === undefined) return false;
+    const before = this.#claims.slice(0, i).findLast(({ leaf }) => leaf?.last !== undefined)?.leaf;
+    const behind = this.#claims.slice(i + 1).find(({ leaf }) => leaf?.first !== undefined)?.leaf;
+    return (
+      (before?.last === undefined || isBefore(before.last, first)) &&
+      (behind?.first === undefined || isBefore(last, behind.first)) &&
+      this.#others.every((other) => isBefore(other.last ?? NO_KEY, first) || isBefore(last, other.first))
+    );
+  }
+
+  /**
+   * Whether a leaf and the pages that its parent names beside it call each other neighbours. What is said to be free
+   * needs the word of a leaf in use.
+   */
+  #isVouchedFor({ pgno, pgnoPrev, pgnoNext }: SalvageLeaf, i: number): boolean {
+    const before = this.#claims[i - 1];
+    const behind = this.#claims[i + 1];
+    const isNamed = before?.leaf?.pgnoNext === pgno || behind?.leaf?.pgnoPrev === pgno;
+    if (this.#source.available[pgno] === 1) {
+      return isNamed && (pgnoPrev === before?.pgno || pgnoNext === behind?.pgno);
+    }
+    return isNamed || pgnoPrev === (before?.pgno ?? 0) || pgnoNext === (behind?.pgno ?? 0);
   }
 
   #leaveOut(pgno: number): void {

@@ -296,6 +296,60 @@ describe.each(PAGE_SIZES)('salvage of a tree with pages of %i bytes', (pageSize)
     },
   );
 
+  test.each(['before', 'behind'])(
+    'a separator that lies %s the only row of its leaf costs nothing',
+    async (where) => {
+      const database = sample(pageSize);
+      const { tree, leaves, internal } = prepared(pageSize).people;
+      const parent = internal.find((pgno) => (database.page(pgno).flags & PAGE_FLAG.parentOfLeaf) !== 0) ?? 0;
+      const thin = [1, 2, 3].map((n) => leafAt(leaves, n));
+      for (const { pgno } of thin) {
+        database.edit(pgno, (page) => {
+          while (page.nodeCount > 1) page.deleteNode(page.nodeCount - 1);
+        });
+      }
+      const expected = leaves.flatMap((leaf) => (thin.includes(leaf) ? leaf.nodes.slice(0, 1) : leaf.nodes));
+      const line = where === 'before' ? 2 : 1;
+      // The least key that is not before, or the least that is behind the row.
+      const key = `${keyOf(leafAt(leaves, 2).nodes[0] ?? '')}${where === 'before' ? '' : '00'}`;
+      const node = createNodeView();
+      database.edit(parent, (page) => {
+        page.readNode(line, node);
+        const data = page.data(node).slice();
+        page.deleteNode(line);
+        page.insertKeyed(line, 0, Buffer.from(key, 'hex'), data);
+      });
+      const { nodes, counts } = await salvage(database, tree);
+      expect(nodes).toEqual(expected);
+      expect(counts).toMatchObject({ unverified: 0, superseded: 0, dropped: [], lost: [], candidates: [] });
+    },
+  );
+
+  test('an old leaf gives nothing where a wrong pointer leads to it', async () => {
+    const database = sample(pageSize);
+    const { tree, leaves, internal } = prepared(pageSize).people;
+    const parent = internal.find((pgno) => (database.page(pgno).flags & PAGE_FLAG.parentOfLeaf) !== 0) ?? 0;
+    const [before, old, behind] = [leafAt(leaves, 1), leafAt(leaves, 2), leafAt(leaves, 3)];
+    const node = createNodeView();
+    database.edit(parent, (page) => {
+      page.readNode(0, node);
+      page.view.setUint32(node.dataOffset, old.pgno, true);
+      page.deleteNode(2);
+    });
+    database.edit(old.pgno, (page) => {
+      page.dbtime = database.page(parent).dbtime - 1;
+    });
+    database.edit(before.pgno, (page) => {
+      page.pgnoNext = behind.pgno;
+    });
+    database.edit(behind.pgno, (page) => {
+      page.pgnoPrev = before.pgno;
+    });
+    const { nodes, counts } = await salvage(database, tree);
+    expect(nodes).toEqual(nodesOn(leaves, (pgno) => pgno !== old.pgno));
+    expect(counts).toMatchObject({ dropped: [], candidates: [old.pgno] });
+  });
+
   test('a damaged page that is named as the root gives way to the sound one', async () => {
     const database = sample(pageSize);
     const tree = salvageTreeOf(database.table('NoKey'), pageSize);
