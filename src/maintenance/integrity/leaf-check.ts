@@ -61,7 +61,8 @@ export function createLeafChecker(pageSize: number, limits: ChangeLimits): LeafC
       if ((node.flags & NODE_FLAG.compressed) !== 0 && (node.prefixLength < 3 || isRoot)) {
         list.add(tree, 'NODE_PREFIX', 'error', prefixFault(isRoot, node.prefixLength), { pgno, node: line });
       }
-      if (key.length === 0 || key.length > keyLimit) {
+      const isKeyPossible = key.length > 0 && key.length <= keyLimit;
+      if (!isKeyPossible) {
         list.add(tree, 'NODE_BOUNDS', 'error', `the key has ${key.length} bytes`, { pgno, node: line });
       }
       if (line > 0 && isOrdered) {
@@ -74,7 +75,8 @@ export function createLeafChecker(pageSize: number, limits: ChangeLimits): LeafC
       }
       if (line === 0) checkLowerBound(page, tree, bounds, list);
       if (line === nodeCount - 1) checkUpperBound(page, tree, bounds, list);
-      if ((node.flags & NODE_FLAG.deleted) === 0) content(page, line, node, key);
+      // Where the key ends in the wrong place, what lies behind it is no data.
+      if (isKeyPossible && (node.flags & NODE_FLAG.deleted) === 0) content(page, line, node, key);
       [key, previous] = [previous, key];
       copyNodeView(node, previousNode);
     }
