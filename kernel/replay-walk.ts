@@ -70,6 +70,7 @@ const WAKING_ITEMS: u32 = 512;
 const PARTS: u32 = 64;
 const CONTROL_SHIFT: u32 = 7;
 const CONTROL_DONE: usize = 0;
+const CONTROL_AWAITED: usize = 12;
 const CONTROL_QUEUED: usize = 4;
 const CONTROL_ASLEEP: usize = 16;
 const CONTROL_WRITTEN: usize = 36;
@@ -747,6 +748,7 @@ function publish(number: u32, control: usize, written: u32): void {
   if (number == 0) {
     const done = load<u32>(control, CONTROL_DONE);
     if (run(queues, done, written, generation) != written) store<u32>(walkState, 1, IS_STUCK);
+    if (atomic.load<u32>(control, CONTROL_AWAITED)) atomic.notify(control + CONTROL_DONE, -1);
   } else if (
     written - load<u32>(control, CONTROL_WOKEN) >= WAKING_ITEMS &&
     atomic.load<u32>(control, CONTROL_ASLEEP)

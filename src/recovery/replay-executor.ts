@@ -231,7 +231,10 @@ export class ReplayExecutor {
         const done = (words[at + ITEM.address] ?? 0) >>> 2;
         const item = words[at + ITEM.slot] ?? 0;
         if (!isBehind(Atomics.load(words, done), item)) {
-          if (!mayWait || !this.#waitFor(done, item)) return false;
+          if (!mayWait) return false;
+          // The kernel has moved on without telling; who sleeps for it may be the one to be waited for.
+          this.#wakeOthers();
+          if (!this.#waitFor(done, item)) return false;
         }
       } else {
         try {
