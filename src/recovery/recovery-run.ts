@@ -189,8 +189,8 @@ function requiredGeneration(database: AttachedDatabase): number {
   return database.header.genMaxRequired;
 }
 
-/** Log that is worth another thread: some 150 ms of replay (chapter 9.1). */
-const LOG_BYTES_FOR_THREADS = 24 * 1024 * 1024;
+/** Log that is worth another thread: two seconds of replay, of which its start takes a tenth (chapter 9.1). */
+const LOG_BYTES_FOR_THREADS = 256 * 1024 * 1024;
 
 /** Threads for a log of so many bytes. Workers are not started where they cannot pay. */
 function threadsFor(logBytes: number, options: RecoveryOptions): number {
