@@ -192,10 +192,10 @@ function requiredGeneration(database: AttachedDatabase): number {
 /** Log that is worth another thread: two seconds of replay, of which its start takes a tenth (chapter 9.1). */
 const LOG_BYTES_FOR_THREADS = 256 * 1024 * 1024;
 
-/** Threads for a log of so many bytes. Workers are not started where they cannot pay. */
+/** Threads for a log of so many bytes. Workers that nobody asked for are not started where they cannot pay. */
 function threadsFor(logBytes: number, options: RecoveryOptions): number {
-  const { workers = defaultWorkers(), awaitsWorkers } = options;
-  return awaitsWorkers === true || logBytes >= LOG_BYTES_FOR_THREADS ? Math.min(workers, THREADS_MAX) : 1;
+  const { workers = logBytes >= LOG_BYTES_FOR_THREADS ? defaultWorkers() : 1 } = options;
+  return Math.min(workers, THREADS_MAX);
 }
 
 /** Redoes all logs of the range; in a rehearsal only what concerns logs and headers. */
