@@ -49,9 +49,9 @@ export interface RecoveryOptions {
   readonly pageSize?: number | undefined;
   /** Page cache of each database in bytes. */
   readonly cacheBytes?: number | undefined;
-  /** Threads that replay the logs, the calling one included. Default: the processors, for a long enough log. */
+  /** Threads that replay the logs, the calling one included. Default: the processors where the logs are long, else 1. */
   readonly workers?: number | undefined;
-  /** Whether to start these threads whatever the length of the logs, and to begin when they are up: for tests. */
+  /** Whether to begin only when these threads are up: for tests. */
   readonly awaitsWorkers?: boolean | undefined;
   /** Bytes of log that were redone, of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
